@@ -1,0 +1,59 @@
+# Everything a developer does here. Needs make, a Python >= 3.11 (PYTHON=…) and the package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+SOURCES := $(wildcard integrations langchain_fm llamaindex_fm mlflow_fm tests benchmarks)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test check format wheel requirements clean
+
+help:  ## Show these commands
+	@sed -n 's/^\([a-z]*\):.*##/\1 /p' $(firstword $(MAKEFILE_LIST)) | awk '{ name = $$1; $$1 = ""; printf "  make %-13s%s\n", name, $$0 }'
+
+install: $(STAMP)  ## Create .venv and install everything into it (nothing to do when it is up to date)
+
+# --require-hashes fails on anything that is not the file that was locked; --no-deps and --no-build-isolation keep
+# the second step from asking the index for anything at all.
+$(STAMP): pyproject.toml requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || true). Try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP)  ## Chat, stream, call tools and embed on this machine, without an account
+	@$(BIN)/fm demo
+
+test: $(STAMP)  ## Run the tests
+	$(BIN)/python -m pytest
+
+check: $(STAMP)  ## Check format, lint, types and who imports whom
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(STAMP)  ## Format, and mend what ruff can mend
+	$(BIN)/ruff check --fix-only $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+wheel: $(STAMP)  ## Build the wheel into dist/ and check what it holds
+	rm -rf dist
+	$(BIN)/python -m build --wheel --no-isolation
+	$(BIN)/python -m pytest tests/test_packaging.py
+
+requirements: $(STAMP)  ## Lock the newest allowed versions again
+	$(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(VENV)/lock/bin/uv pip compile pyproject.toml --extra all --group dev --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet \
+	  --output-file requirements/dev.txt
+	rm -rf $(VENV)/lock
+
+clean:  ## Remove .venv and everything that was built or cached
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
