@@ -1,0 +1,125 @@
+"""What flows and drivers say to each other.
+
+A call is a generator (a *flow*): it yields commands, is sent their answers, or has their failure thrown in, and
+returns the result of the call. It does no I/O and reads no clock, so the same flow serves `Client` and `AsyncClient`.
+
+    command            answer                 a driver …
+    Attempt            Reply                  waits `after` seconds, sends the request, returns the answer
+    Read               bytes, b"" at the end  reads on in an open stream
+    Emit               None                   hands items to whoever iterates
+    Token              str                    asks the credential, which may itself go over the network
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """Limits of one call, in seconds; None switches a limit off.
+
+    >>> Timeout(read=60).total
+    300.0
+    """
+
+    connect: float | None = 5.0
+    write: float | None = 30.0
+    read: float | None = 300.0
+    """Between two reads. The service itself ends a call after 297 s (its published execution limit)."""
+    pool: float | None = 30.0
+    total: float | None = 300.0
+    """Over all attempts and waits of a call; for a stream, until its first event."""
+    idle: float | None = 120.0
+    """Between two events of a stream. Keep-alive comments do not count as events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, whole. `endpoint` names the serving endpoint asked, for errors and budgets."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    stream: bool = False
+    endpoint: str = ""
+    timeout: Timeout = Timeout()
+    repeatable: bool = False
+    """Sending it twice does no harm, though its method would let one think so."""
+
+    def with_headers(self, headers: Mapping[str, str]) -> Request:
+        """The same request with `headers` added."""
+        merged = {**self.headers, **headers}
+        return Request(
+            self.method, self.url, merged, self.body, self.stream, self.endpoint, self.timeout, self.repeatable
+        )
+
+
+@dataclass(slots=True)
+class Reply:
+    """One HTTP answer: read whole, or (for a 2xx answer to `stream=True`) still open behind `source`."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+    source: Any = None
+    attempts: int = 1
+
+    @property
+    def request_id(self) -> str | None:
+        """The service's id of this exchange."""
+        return self.headers.get("x-request-id") or self.headers.get("x-databricks-request-id")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Send `request`, `after` so many seconds."""
+
+    request: Request
+    after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read on in `reply`, waiting at most `timeout` seconds."""
+
+    reply: Reply
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Hand `items` to the caller, one by one."""
+
+    items: Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """Ask the credential for its token; `stale` is one the service refused, so that a fresh one is got."""
+
+    stale: str | None = None
+
+
+Command = Attempt | Read | Emit | Token
+Flow = Generator[Command, Any, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """The flow has returned `value`."""
+
+    value: T
+
+
+def step(flow: Flow[T], answer: Any = None, failure: Exception | None = None) -> Command | Done[T]:
+    """Hand `flow` the answer to its last command, or its failure; returns the next command, or the end."""
+    try:
+        return flow.send(answer) if failure is None else flow.throw(failure)
+    except StopIteration as stop:
+        return Done(stop.value)
