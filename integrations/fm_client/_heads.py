@@ -1,0 +1,78 @@
+"""What stands before a body: the address and the headers, checked before anything is sent."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httpcore
+
+from ._decode import ACCEPTED
+from ._errors import InvalidRequestError
+from ._wire import Request
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"(?:[!-~\xa0-\xff](?:[ -~\t\xa0-\xff]*[!-~\xa0-\xff])?)?")
+_URL = re.compile(r"https?://[!-~]+")
+_OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "accept-encoding", "connection"})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A parsed address; parsing costs as much as sending."""
+
+    url: httpcore.URL
+    origin: httpcore.Origin
+    netloc: bytes
+
+    @property
+    def key(self) -> str:
+        """Scheme, host and port, as text."""
+        return f"{self.origin.scheme.decode()}://{self.origin.host.decode()}:{self.origin.port}"
+
+
+@functools.lru_cache(maxsize=512)
+def target_of(address: str) -> Target:
+    """`address` parsed, or an InvalidRequestError."""
+    if not _URL.fullmatch(address) or "@" in address.split("/", 3)[2]:
+        raise InvalidRequestError("the address must be http(s)://host/path, in ASCII and without a user")
+    try:
+        url = httpcore.URL(address)
+        origin = url.origin
+    except ValueError as exc:
+        raise InvalidRequestError(f"the address is malformed: {exc}") from exc
+    if not origin.host:
+        raise InvalidRequestError("the address names no host")
+    return Target(url, origin, address.split("/", 3)[2].encode())
+
+
+def wrong_in(headers: Mapping[str, str]) -> str | None:
+    """What is wrong with `headers`, without any value: a bad one quoted by h11's own error would show the token."""
+    for name, text in headers.items():
+        if not _NAME.fullmatch(name) or name.lower() in _OWN_HEADERS:
+            return f"the header name {name[:60]!r} cannot be set"
+        if not _VALUE.fullmatch(text):
+            return f"the value of header {name!r} holds line breaks, control or non-latin characters, or outer spaces"
+    return None
+
+
+def encoded(request: Request, netloc: bytes) -> RawHeaders:
+    """The headers as they are sent. Streams are asked for uncompressed, because compressors hold events back."""
+    raw = [(b"Host", netloc), (b"Accept-Encoding", b"identity" if request.stream else ACCEPTED.encode())]
+    raw += [(name.encode("latin-1"), text.encode("latin-1")) for name, text in request.headers.items()]
+    if request.body is not None or request.method in ("POST", "PUT", "PATCH"):
+        raw.append((b"Content-Length", b"%d" % len(request.body or b"")))
+    return raw
+
+
+def decoded(raw: RawHeaders) -> dict[str, str]:
+    """Headers as they were received: names in lower case, repeated ones joined by a comma."""
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
