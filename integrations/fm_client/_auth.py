@@ -1,0 +1,139 @@
+"""Where the bearer token comes from. A credential is asked before every request and may be asked for a fresh one."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from pydantic import SecretStr
+
+from ._errors import ConfigurationError
+
+TokenLike = str | SecretStr | Callable[[], str] | Callable[[], Awaitable[str]]
+
+MAX_TOKEN_CHARS = 16_384
+
+
+class Credential(Protocol):
+    """Something that has a bearer token. `stale` is a token that the service refused: give another one if there is."""
+
+    kind: str
+
+    def token(self, stale: str | None = None, run: Any = None) -> str:
+        """The token, for `Client`; `run` drives a flow, for credentials that ask the service."""
+        ...
+
+    async def atoken(self, stale: str | None = None, run: Any = None) -> str:
+        """The token, for `AsyncClient`."""
+        ...
+
+
+class StaticToken:
+    """A personal access token, as it was given."""
+
+    kind = "pat"
+
+    def __init__(self, value: str) -> None:
+        self._value = check_token(value)
+
+    def __repr__(self) -> str:
+        return "StaticToken(**********)"
+
+    def token(self, stale: str | None = None, run: Any = None) -> str:
+        """The token; there is no other one to give when it is refused."""
+        return self._value
+
+    async def atoken(self, stale: str | None = None, run: Any = None) -> str:
+        """The token."""
+        return self._value
+
+
+class TokenSource:
+    """A caller's own function that returns a token, asked before every request; it does its own caching."""
+
+    kind = "callable"
+
+    def __init__(self, source: Callable[[], str] | Callable[[], Awaitable[str]]) -> None:
+        self._source = source
+
+    def __repr__(self) -> str:
+        return "TokenSource(…)"
+
+    def token(self, stale: str | None = None, run: Any = None) -> str:
+        """What the function returns; a coroutine function needs `AsyncClient`."""
+        value = self._source()
+        if inspect.isawaitable(value):
+            _dismiss(value)
+            raise ConfigurationError("this token function is async: use AsyncClient, or give a plain function")
+        return check_token(value)
+
+    async def atoken(self, stale: str | None = None, run: Any = None) -> str:
+        """What the function returns, awaited where it is async."""
+        value = self._source()
+        return check_token(await value if inspect.isawaitable(value) else value)
+
+
+class SDKToken:
+    """Whatever else the `databricks-sdk` can log in with. It is imported when a token is first needed (about 2 s)."""
+
+    kind = "databricks-sdk"
+
+    def __init__(self, host: str, auth_type: str | None, profile: str | None) -> None:
+        self._options = {"host": host, "auth_type": auth_type, "profile": profile}
+        self._config: Any = None
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"SDKToken({self._options['auth_type'] or 'unified'!r})"
+
+    def token(self, stale: str | None = None, run: Any = None) -> str:
+        """The token that the SDK has; it renews its tokens itself."""
+        with self._lock:
+            self._config = self._config or self._load()
+        scheme, _, value = self._config.authenticate().get("Authorization", "").partition(" ")
+        if scheme != "Bearer":
+            raise ConfigurationError(f"the databricks-sdk gave no bearer token for {self!r}")
+        return check_token(value)
+
+    async def atoken(self, stale: str | None = None, run: Any = None) -> str:
+        """The token, got in a thread: the SDK blocks."""
+        return await asyncio.to_thread(self.token)
+
+    def _load(self) -> Any:
+        try:
+            sdk = importlib.import_module("databricks.sdk.core")
+        except ImportError as exc:
+            raise ConfigurationError(
+                f'{self!r} needs the databricks-sdk: pip install "fm-integrations[databricks]"'
+            ) from exc
+        try:
+            return sdk.Config(**{name: value for name, value in self._options.items() if value})
+        except ValueError as exc:
+            raise ConfigurationError(f"the databricks-sdk cannot log in: {str(exc).splitlines()[0]}") from None
+
+
+def credential_for(token: TokenLike) -> Credential:
+    """The credential for what a caller gave as token."""
+    if isinstance(token, SecretStr):
+        return StaticToken(token.get_secret_value())
+    return TokenSource(token) if callable(token) else StaticToken(token)
+
+
+def check_token(value: object) -> str:
+    """`value` if it can stand in an HTTP header; the error never quotes it."""
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError("the token is empty or no text")
+    if len(value) > MAX_TOKEN_CHARS:
+        raise ConfigurationError(f"the token is longer than {MAX_TOKEN_CHARS} characters")
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ConfigurationError("the token has characters that no token has (spaces, line breaks or non-ASCII)")
+    return value
+
+
+def _dismiss(awaitable: Awaitable[str]) -> None:
+    if inspect.iscoroutine(awaitable):
+        awaitable.close()

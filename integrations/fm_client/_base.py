@@ -1,0 +1,120 @@
+"""What `Client` and `AsyncClient` share: settings, the flows' context, and how they are copied and pickled."""
+
+from __future__ import annotations
+
+import importlib
+import random
+import time
+from dataclasses import fields
+from typing import Any, Self
+
+from ._auth import TokenLike
+from ._config import LOCAL, Settings
+from ._context import Context
+from ._errors import ConfigurationError
+from ._wire import Timeout
+
+
+class BaseClient:
+    """Settings and context of a client."""
+
+    def __init__(
+        self,
+        host: str | None = None,
+        token: TokenLike | None = None,
+        profile: str | None = None,
+        *,
+        timeout: float | Timeout | None = None,
+        max_retries: int | None = None,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        auth_type: str | None = None,
+        http_client: Any = None,
+        verify: Any = True,
+        **options: Any,
+    ) -> None:
+        """Connects lazily: nothing is sent before the first call.
+
+        `host` "local" is the embedded workspace. `timeout` in seconds for a whole call, or a `Timeout`. `max_retries`
+        repeats after the first attempt (0 to 20, default 2). `client_id` and `client_secret`: OAuth for machines.
+        `auth_type`: one way to log in where several are configured. `http_client`: your own httpx client, as it is.
+        `verify`: True, False, a CA file or an `ssl.SSLContext`. `options` are further fields of `Settings`:
+        `concurrency`, `strict_params`, `stream_end`, `max_request_bytes`, `max_response_bytes`, `max_event_bytes`.
+        """
+        shown = {"host": host, "profile": profile, "client_id": client_id, "auth_type": auth_type}
+        self._origin = {**shown, "timeout": timeout, "max_retries": max_retries, **options}
+        if host == LOCAL:
+            host, token = _local()
+        _check_options(options)
+        settings = Settings.resolve(
+            host,
+            token,
+            profile,
+            timeout=timeout,
+            max_retries=max_retries,
+            client_id=client_id,
+            client_secret=client_secret,
+            auth_type=auth_type,
+            **options,
+        )
+        context = Context(settings, clock=time.monotonic, now=time.time, jitter=random.random)
+        self._use(context, http_client, verify)
+
+    @classmethod
+    def sharing(cls, other: BaseClient) -> Self:
+        """A client with the settings, credential and retry budgets of `other`, and connections of its own."""
+        client = cls.__new__(cls)
+        client._origin = other._origin
+        client._use(other._context, None, other._verify)
+        return client
+
+    def _use(self, context: Context, http_client: Any, verify: Any) -> None:
+        self._context, self.settings = context, context.settings
+        self._http_client, self._verify = http_client, verify
+        self._open()
+
+    def _open(self) -> None:
+        raise TypeError("use Client or AsyncClient")
+
+    def _http_options(self) -> dict[str, Any]:
+        limit = self.settings.max_response_bytes
+        return {"http_client": self._http_client, "verify": self._verify, "max_response_bytes": limit}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.settings.host!r})"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copy shares the connections: they are safe to share, and cannot be doubled."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled without secret and connections: where it is unpickled, the token is looked up anew."""
+        if self._http_client is not None:
+            raise TypeError("a client with its own http_client cannot be pickled")
+        return _rebuild, (type(self), self._origin, self._verify)
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    known = {field.name for field in fields(Settings)} - {"host", "credential", "profile", "timeout", "max_retries"}
+    for name in options:
+        if name not in known:
+            raise ConfigurationError(f"unknown option {name!r}; there are: {', '.join(sorted(known))}")
+
+
+def _rebuild(cls: type[BaseClient], origin: dict[str, Any], verify: Any) -> BaseClient:
+    return cls(**origin, verify=verify)
+
+
+def _local() -> tuple[str, str]:
+    """Host and token of this process's embedded workspace."""
+    try:
+        # By name: the core never depends on the workspace, which depends on the core.
+        workspace = importlib.import_module("fm_workspace").local()
+    except ImportError as exc:
+        raise ConfigurationError(
+            'host="local" needs the embedded workspace: pip install "fm-integrations[workspace]"'
+        ) from exc
+    return workspace.host, workspace.token

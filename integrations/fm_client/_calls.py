@@ -1,0 +1,219 @@
+"""The data-plane calls as flows: build, negotiate, send, read; over several routes where the caller names several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ._config import check_max_retries, check_timeout
+from ._context import Context
+from ._embeddings import DEFAULT_BATCH_SIZE, EmbedCall
+from ._errors import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    InvalidRequestError,
+    NotFoundError,
+    RateLimitError,
+    ServerError,
+    TLSError,
+)
+from ._names import explain
+from ._negotiate import negotiated
+from ._profiles import profile_for
+from ._requests import Messages, chat_body, completion_body
+from ._responses import StreamParser, chat_response, completion_response
+from ._retry import exchange, returning
+from ._routes import check_endpoint_name, invocations_path
+from ._wire import Emit, Flow, Read, Reply, Timeout
+from .types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, Served
+from .types._base import JSONObject
+
+T = TypeVar("T")
+S = TypeVar("S", bound=Served)
+Models = str | Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What is asked, whichever route answers it."""
+
+    context: Context
+    models: tuple[str, ...]
+    body: JSONObject
+    timeout: Timeout
+    max_retries: int | None
+    stream: bool = False
+
+    @classmethod
+    def of(cls, context: Context, model: Models, body: JSONObject, params: Mapping[str, Any], *, stream: bool) -> _Call:
+        timeout, retries = params.get("timeout"), params.get("max_retries")
+        return cls(
+            context,
+            endpoint_names(model),
+            body,
+            context.settings.timeout if timeout is None else check_timeout(timeout),
+            None if retries is None else check_max_retries(retries),
+            stream,
+        )
+
+
+def chat(context: Context, model: Models, messages: Messages, params: Mapping[str, Any]) -> Flow[ChatResponse]:
+    """The flow of a whole chat answer. Bad arguments raise at once."""
+    call = _Call.of(context, model, chat_body(messages, params), params, stream=False)
+    return _whole(call, chat_response)
+
+
+def complete(context: Context, model: Models, prompt: Any, params: Mapping[str, Any]) -> Flow[CompletionResponse]:
+    """The flow of a whole completion. Bad arguments raise at once."""
+    call = _Call.of(context, model, completion_body(prompt, params), params, stream=False)
+    return _whole(call, completion_response)
+
+
+def stream_chat(context: Context, model: Models, messages: Messages, params: Mapping[str, Any]) -> Flow[None]:
+    """The flow of a streamed chat answer. Bad arguments raise at once."""
+    body = {**chat_body(messages, params), "stream": True}
+    return _streamed(_Call.of(context, model, body, params, stream=True), ChatChunk)
+
+
+def stream_complete(context: Context, model: Models, prompt: Any, params: Mapping[str, Any]) -> Flow[None]:
+    """The flow of a streamed completion. Bad arguments raise at once."""
+    body = {**completion_body(prompt, params), "stream": True}
+    return _streamed(_Call.of(context, model, body, params, stream=True), CompletionChunk)
+
+
+def embed_call(context: Context, model: str, params: Mapping[str, Any]) -> EmbedCall:
+    """What all batches of an `embed` call share."""
+    timeout, extra = params.get("timeout"), params.get("extra_body") or {}
+    fields = {"instruction": params.get("instruction"), "dimensions": params.get("dimensions"), **extra}
+    return EmbedCall(
+        check_endpoint_name(model),
+        {name: value for name, value in fields.items() if value is not None},
+        context.settings.timeout if timeout is None else check_timeout(timeout),
+        None if params.get("max_retries") is None else check_max_retries(params["max_retries"]),
+    )
+
+
+def batch_size(given: int | None) -> int:
+    """How many texts go into one request."""
+    if given is None:
+        return DEFAULT_BATCH_SIZE
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise InvalidRequestError(f"batch_size must be a whole number from 1, not {given!r}")
+    return given
+
+
+def endpoint_names(model: Models) -> tuple[str, ...]:
+    """The endpoints to try, in order."""
+    names = (model,) if isinstance(model, str) else tuple(model or ())
+    if not names:
+        raise InvalidRequestError("model is empty: name an endpoint, or several to fall back on")
+    return tuple(check_endpoint_name(name) for name in names)
+
+
+def _whole(call: _Call, parse: Callable[[Reply, str], S]) -> Flow[S]:
+    def then(endpoint: str) -> Callable[[Reply], Flow[S]]:
+        return returning(lambda reply: parse(reply, endpoint))
+
+    response, dropped = yield from _over_routes(call, then)
+    response._dropped_params = dropped
+    return response
+
+
+def _streamed(call: _Call, chunk_type: type[ChatChunk | CompletionChunk]) -> Flow[None]:
+    settings = call.context.settings
+
+    def then(endpoint: str) -> Callable[[Reply], Flow[_Opened]]:
+        def parser(reply: Reply) -> StreamParser:
+            limit = settings.max_event_bytes
+            return StreamParser(chunk_type, reply, endpoint, stream_end=settings.stream_end, limit=limit)
+
+        return lambda reply: _open(reply, parser(reply), call.timeout.read)
+
+    opened, dropped = yield from _over_routes(call, then)
+    opened.parser.dropped = dropped
+    yield from _read_on(call, opened)
+
+
+@dataclass(slots=True)
+class _Opened:
+    """A stream whose first event is there: from here on nothing is sent again."""
+
+    reply: Reply
+    parser: StreamParser
+    items: list[Any]
+
+
+def _open(reply: Reply, parser: StreamParser, wait: float | None) -> Flow[_Opened]:
+    items: list[Any] = []
+    while not items and not parser.done and parser.failure is None:
+        items = parser.feed((yield Read(reply, wait)))
+    if not items and parser.failure is not None:
+        raise parser.failure
+    return _Opened(reply, parser, items)
+
+
+def _read_on(call: _Call, opened: _Opened) -> Flow[None]:
+    parser, idle, clock = opened.parser, call.timeout.idle, call.context.clock
+    yield Emit(opened.items)
+    last_event, events = clock(), parser.events
+    while not parser.done and parser.failure is None:
+        wait = None if idle is None else max(0.0, last_event + idle - clock())
+        try:
+            items = parser.feed((yield Read(opened.reply, wait)))
+        except APIError as error:
+            parser.failure = _idle(error, idle)
+            break
+        if parser.events > events:  # keep-alive comments do not count
+            last_event, events = clock(), parser.events
+        if items:
+            yield Emit(items)
+    if parser.failure is not None:
+        raise parser.interrupted(parser.failure) from parser.failure
+
+
+def _idle(error: APIError, idle: float | None) -> APIError:
+    if isinstance(error, APITimeoutError) and idle is not None:
+        return APITimeoutError(f"no event for {idle:g} s", phase="idle")
+    return error
+
+
+def _over_routes(call: _Call, then: Callable[[str], Callable[[Reply], Flow[T]]]) -> Flow[tuple[T, tuple[str, ...]]]:
+    """Ask the first route; on connection errors, 429 and 5xx the next one, at once. The last one gets all retries."""
+    *first, last = call.models
+    passed: list[APIError] = []
+    for endpoint in first:
+        try:
+            return (yield from _ask(call, endpoint, then(endpoint), 0))
+        except (APIConnectionError, RateLimitError, ServerError) as error:
+            if isinstance(error, TLSError):
+                raise
+            passed.append(error)
+    try:
+        return (yield from _ask(call, last, then(last), call.max_retries))
+    except APIError as error:
+        for failure in passed:
+            error.add_note(f"before that: {failure}")
+        raise
+
+
+def _ask(
+    call: _Call, endpoint: str, then: Callable[[Reply], Flow[T]], max_retries: int | None
+) -> Flow[tuple[T, tuple[str, ...]]]:
+    context = call.context
+
+    def send(body: JSONObject) -> Flow[T]:
+        path = invocations_path(endpoint)
+        request = context.request("POST", path, body, endpoint=endpoint, stream=call.stream, timeout=call.timeout)
+        return exchange(context, request, then=then, max_retries=max_retries)
+
+    body = call.body
+    if call.stream and "stream_options" not in body and profile_for(endpoint).get("sends_usage") == "on_request":
+        body = {**body, "stream_options": {"include_usage": True}}
+    try:
+        return (yield from negotiated(context, endpoint, body, send))
+    except NotFoundError as error:
+        failure = error
+    yield from explain(context, endpoint, failure)
+    raise failure

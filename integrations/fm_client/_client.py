@@ -1,0 +1,265 @@
+"""`Client` and `AsyncClient`: two short drivers over the same flows, kept alike by hand (and by a parity test)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self, TypeVar, Unpack
+
+from . import _calls
+from ._base import BaseClient
+from ._calls import Models
+from ._context import Context
+from ._embeddings import assemble, check_inputs, embed_batch, split
+from ._endpoints import AsyncEndpoints, Endpoints
+from ._errors import FMError
+from ._http import HTTP, AsyncHTTP
+from ._requests import CallOptions, ChatParams, CompletionParams, Messages
+from ._wire import Attempt, Command, Done, Emit, Flow, Read, Reply, Token, step
+from .types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, EmbeddingResponse
+
+T = TypeVar("T")
+
+
+class EmbedParams(CallOptions, total=False):
+    """Optional fields of an `embed` call."""
+
+    instruction: str | None
+    """Sent with every text, for models that want one for queries."""
+    dimensions: int | None
+    normalize: bool
+    """Scale each vector to length 1, on this side."""
+    batch_size: int | None
+    """Texts in one request (default 100)."""
+
+
+class Client(BaseClient):
+    """The sync client.
+
+    >>> with Client(host="local") as fm:
+    ...     fm.chat("databricks-meta-llama-3-3-70b-instruct", "Hi").finish_reason
+    'stop'
+
+    Without arguments, host and token come from DATABRICKS_HOST and DATABRICKS_TOKEN or from ~/.databrickscfg.
+    Usable from any number of threads, and after a fork.
+    """
+
+    def _open(self) -> None:
+        self._http = HTTP(self.settings.host, **self._http_options())
+        self.endpoints = Endpoints(self._run, self._context)
+
+    def chat(self, model: Models, messages: Messages, **params: Unpack[ChatParams]) -> ChatResponse:
+        """A whole chat answer; with several models, of the first that can answer."""
+        return self._run(_calls.chat(self._context, model, messages, params))
+
+    def stream_chat(self, model: Models, messages: Messages, **params: Unpack[ChatParams]) -> Iterator[ChatChunk]:
+        """A chat answer in pieces. The last chunk has the usage and, in `.response`, the whole answer."""
+        return self._stream(_calls.stream_chat(self._context, model, messages, params))
+
+    def complete(
+        self, model: Models, prompt: str | list[str], **params: Unpack[CompletionParams]
+    ) -> CompletionResponse:
+        """A whole text completion."""
+        return self._run(_calls.complete(self._context, model, prompt, params))
+
+    def stream_complete(
+        self, model: Models, prompt: str | list[str], **params: Unpack[CompletionParams]
+    ) -> Iterator[CompletionChunk]:
+        """A text completion in pieces; the last one has the usage and, in `.response`, the whole completion."""
+        return self._stream(_calls.stream_complete(self._context, model, prompt, params))
+
+    def embed(self, model: str, inputs: str | Iterable[str], **params: Unpack[EmbedParams]) -> EmbeddingResponse:
+        """The vectors of any number of texts, in their order: split, sent several at a time, checked."""
+        call = _calls.embed_call(self._context, model, params)
+        batches = split(check_inputs(inputs), _calls.batch_size(params.get("batch_size")))
+        flows = [embed_batch(self._context, call, start, texts) for start, texts in batches]
+        return assemble(self._run_all(flows), model, normalize=params.get("normalize", False))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _fetch(self, make: Callable[[Context], Flow[T]]) -> T:
+        return self._run(make(self._context))
+
+    def _run(self, flow: Flow[T]) -> T:
+        """Drive `flow` to its result."""
+        command = step(flow)
+        while not isinstance(command, Done):
+            command = step(flow, *self._perform(command))
+        return command.value
+
+    def _run_all(self, flows: list[Flow[list[T]]]) -> list[T]:
+        """Drive several flows at once; the first failure ends them all."""
+        if len(flows) == 1:
+            return self._run(flows[0])
+        with ThreadPoolExecutor(min(len(flows), self.settings.concurrency), "fm-embed") as pool:
+            futures = [pool.submit(self._run, flow) for flow in flows]
+            try:
+                return [item for future in futures for item in future.result()]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _stream(self, flow: Flow[None]) -> Iterator[Any]:
+        """Drive `flow`, giving out what it emits; whatever ends it, the connection is let go."""
+        reply: Reply | None = None
+        try:
+            command = step(flow)
+            while not isinstance(command, Done):
+                if isinstance(command, Emit):
+                    yield from command.items
+                elif isinstance(command, Attempt) and reply is not None:  # another attempt begins
+                    self._http.release(reply)
+                answer, failure = self._perform(command)
+                if isinstance(command, Attempt):
+                    reply = answer
+                command = step(flow, answer, failure)
+        finally:
+            flow.close()
+            if reply is not None:
+                self._http.release(reply)
+
+    def _perform(self, command: Command) -> tuple[Any, FMError | None]:
+        try:
+            return self._answer(command), None
+        except FMError as error:
+            return None, error
+
+    def _answer(self, command: Command) -> Any:
+        match command:
+            case Attempt(request, after):
+                if after > 0.0:
+                    time.sleep(after)
+                return self._http.send(request)
+            case Read(reply, timeout):
+                return self._http.read(reply, timeout)
+            case Token(stale):
+                return self.settings.credential.token(stale, self._fetch)
+        return None
+
+
+class AsyncClient(BaseClient):
+    """The async client: the same calls, awaited.
+
+    >>> import asyncio
+    >>> async def main():
+    ...     async with AsyncClient(host="local") as fm:
+    ...         return (await fm.chat("databricks-meta-llama-3-3-70b-instruct", "Hi")).finish_reason
+    >>> asyncio.run(main())
+    'stop'
+
+    Usable from any number of tasks, and from several event loops, each of which gets its own connections.
+    """
+
+    def _open(self) -> None:
+        self._http = AsyncHTTP(self.settings.host, **self._http_options())
+        self.endpoints = AsyncEndpoints(self._run, self._context)
+
+    async def chat(self, model: Models, messages: Messages, **params: Unpack[ChatParams]) -> ChatResponse:
+        """A whole chat answer; with several models, of the first that can answer."""
+        return await self._run(_calls.chat(self._context, model, messages, params))
+
+    def stream_chat(self, model: Models, messages: Messages, **params: Unpack[ChatParams]) -> AsyncIterator[ChatChunk]:
+        """A chat answer in pieces. The last chunk has the usage and, in `.response`, the whole answer."""
+        return self._stream(_calls.stream_chat(self._context, model, messages, params))
+
+    async def complete(
+        self, model: Models, prompt: str | list[str], **params: Unpack[CompletionParams]
+    ) -> CompletionResponse:
+        """A whole text completion."""
+        return await self._run(_calls.complete(self._context, model, prompt, params))
+
+    def stream_complete(
+        self, model: Models, prompt: str | list[str], **params: Unpack[CompletionParams]
+    ) -> AsyncIterator[CompletionChunk]:
+        """A text completion in pieces; the last one has the usage and, in `.response`, the whole completion."""
+        return self._stream(_calls.stream_complete(self._context, model, prompt, params))
+
+    async def embed(self, model: str, inputs: str | Iterable[str], **params: Unpack[EmbedParams]) -> EmbeddingResponse:
+        """The vectors of any number of texts, in their order: split, sent several at a time, checked."""
+        call = _calls.embed_call(self._context, model, params)
+        batches = split(check_inputs(inputs), _calls.batch_size(params.get("batch_size")))
+        flows = [embed_batch(self._context, call, start, texts) for start, texts in batches]
+        return assemble(await self._run_all(flows), model, normalize=params.get("normalize", False))
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    async def _fetch(self, make: Callable[[Context], Flow[T]]) -> T:
+        return await self._run(make(self._context))
+
+    async def _run(self, flow: Flow[T]) -> T:
+        """Drive `flow` to its result."""
+        command = step(flow)
+        while not isinstance(command, Done):
+            command = step(flow, *await self._perform(command))
+        return command.value
+
+    async def _run_all(self, flows: list[Flow[list[T]]]) -> list[T]:
+        """Drive several flows at once; the first failure ends them all."""
+        gate = asyncio.Semaphore(self.settings.concurrency)
+
+        async def run(flow: Flow[list[T]]) -> list[T]:
+            async with gate:
+                return await self._run(flow)
+
+        tasks = [asyncio.ensure_future(run(flow)) for flow in flows]
+        try:
+            return [item for items in await asyncio.gather(*tasks) for item in items]
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _stream(self, flow: Flow[None]) -> AsyncIterator[Any]:
+        """Drive `flow`, giving out what it emits; whatever ends it, the connection is let go."""
+        reply: Reply | None = None
+        try:
+            command = step(flow)
+            while not isinstance(command, Done):
+                if isinstance(command, Emit):
+                    for item in command.items:
+                        yield item
+                elif isinstance(command, Attempt) and reply is not None:  # another attempt begins
+                    await self._http.release(reply)
+                answer, failure = await self._perform(command)
+                if isinstance(command, Attempt):
+                    reply = answer
+                command = step(flow, answer, failure)
+        finally:
+            flow.close()
+            if reply is not None:
+                await self._http.release(reply)
+
+    async def _perform(self, command: Command) -> tuple[Any, FMError | None]:
+        try:
+            return await self._answer(command), None
+        except FMError as error:
+            return None, error
+
+    async def _answer(self, command: Command) -> Any:
+        match command:
+            case Attempt(request, after):
+                if after > 0.0:
+                    await asyncio.sleep(after)
+                return await self._http.send(request)
+            case Read(reply, timeout):
+                return await self._http.read(reply, timeout)
+            case Token(stale):
+                return await self.settings.credential.atoken(stale, self._fetch)
+        return None

@@ -1,0 +1,94 @@
+"""Settings: arguments first, then the environment, then the profile file; every default is a named constant."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ._auth import Credential, TokenLike
+from ._errors import ConfigurationError
+from ._sources import Sources
+from ._wire import Timeout
+
+DEFAULT_MAX_RETRIES = 2
+"""Repeats after the first attempt, so three attempts in all (as the OpenAI SDK does)."""
+MAX_RETRIES_LIMIT = 20
+DEFAULT_CONCURRENCY = 8
+"""Requests that one `embed` call keeps in flight."""
+DEFAULT_MAX_REQUEST_BYTES = 4 * 1024 * 1024
+"""The service's published payload limit for foundation-model and external endpoints."""
+DEFAULT_MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+DEFAULT_MAX_EVENT_BYTES = 8 * 1024 * 1024
+LOCAL = "local"
+StreamEnd = Literal["either", "both", "off"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a client needs to know. Made by `Settings.resolve`; the credential is in no repr, pickle or comparison."""
+
+    host: str
+    credential: Credential = field(repr=False, compare=False)
+    profile: str | None = None
+    timeout: Timeout = Timeout()
+    max_retries: int = DEFAULT_MAX_RETRIES
+    concurrency: int = DEFAULT_CONCURRENCY
+    strict_params: bool = False
+    stream_end: StreamEnd = "either"
+    max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES
+    max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES
+    max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES
+
+    @classmethod
+    def resolve(
+        cls,
+        host: str | None = None,
+        token: TokenLike | None = None,
+        profile: str | None = None,
+        *,
+        timeout: float | Timeout | None = None,
+        max_retries: int | None = None,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        auth_type: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> Settings:
+        """Settings from arguments, environment and profile file.
+
+        >>> Settings.resolve("https://example.cloud.databricks.com/", "token-for-tests").host
+        'https://example.cloud.databricks.com'
+        """
+        given = {"client_id": client_id, "client_secret": client_secret, "auth_type": auth_type}
+        found = Sources(host, token, profile, os.environ if environ is None else environ, given)
+        return cls(
+            host=found.host,
+            credential=found.credential,
+            profile=found.profile,
+            timeout=check_timeout(timeout),
+            max_retries=check_max_retries(max_retries),
+            **options,
+        )
+
+
+def check_timeout(timeout: float | Timeout | None) -> Timeout:
+    """A `Timeout`; a plain number of seconds limits the whole call."""
+    if timeout is None:
+        return Timeout()
+    if isinstance(timeout, Timeout):
+        return timeout
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < math.inf:
+        raise ConfigurationError(f"timeout must be a positive number of seconds or a Timeout, not {timeout!r}")
+    return Timeout(read=float(timeout), total=float(timeout))
+
+
+def check_max_retries(value: int | None) -> int:
+    """`max_retries` from 0 to 20; None means the default, 2."""
+    if value is None:
+        return DEFAULT_MAX_RETRIES
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_RETRIES_LIMIT:
+        raise ConfigurationError(f"max_retries must be a whole number from 0 to {MAX_RETRIES_LIMIT}, not {value!r}")
+    return value

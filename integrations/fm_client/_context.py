@@ -1,0 +1,85 @@
+"""What all flows of one client share: settings, clock, retry budgets, and what each endpoint is known to refuse."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ._config import Settings
+from ._errors import InvalidRequestError, RequestTooLargeError
+from ._version import USER_AGENT
+from ._wire import Request, Timeout
+
+HEADERS = {"accept": "application/json", "user-agent": USER_AGENT}
+JSON_HEADERS = {**HEADERS, "content-type": "application/json"}
+STREAM_HEADERS = {**JSON_HEADERS, "accept": "text/event-stream"}
+
+
+@dataclass(slots=True)
+class Budget:
+    """Retry tokens of one endpoint: when they are used up, failures are reported at once instead of repeated."""
+
+    tokens: float = 100.0
+    not_before: float = 0.0
+
+
+@dataclass(slots=True)
+class Context:
+    """Shared by the flows of one client. Clocks are functions, so that flows run without one in tests."""
+
+    settings: Settings
+    clock: Callable[[], float]
+    """Seconds that only ever grow, for waits and deadlines."""
+    now: Callable[[], float]
+    """Seconds since 1970, for `Retry-After` dates."""
+    jitter: Callable[[], float]
+    """A random number from 0 to 1."""
+    budgets: dict[str, Budget] = field(default_factory=dict)
+    refused: dict[str, set[str]] = field(default_factory=dict)
+    """Endpoint -> optional fields that it answered with 400."""
+    batch_limits: dict[str, int] = field(default_factory=dict)
+    """Endpoint -> texts that it was found to take in one request."""
+
+    def budget(self, endpoint: str) -> Budget:
+        """The retry budget of an endpoint ("" is the control plane's)."""
+        return self.budgets.setdefault(endpoint, Budget())
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        endpoint: str = "",
+        stream: bool = False,
+        timeout: Timeout | None = None,
+    ) -> Request:
+        """A request to this client's workspace; `path` is already encoded."""
+        data = None if body is None else encode(body, self.settings.max_request_bytes, endpoint)
+        headers = STREAM_HEADERS if stream else JSON_HEADERS if data is not None else HEADERS
+        url = self.settings.host + path
+        return Request(method, url, headers, data, stream, endpoint, timeout or self.settings.timeout)
+
+
+def encode(body: Mapping[str, Any], limit: int, endpoint: str = "") -> bytes:
+    """`body` as JSON in UTF-8; what JSON cannot say exactly is refused instead of bent."""
+    try:
+        data = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidRequestError(
+            f"the request has text that is no Unicode (half of a surrogate pair at character {exc.start})"
+        ) from None
+    except RecursionError:
+        raise InvalidRequestError("the request is nested too deeply, or contains itself") from None
+    except (TypeError, ValueError) as exc:
+        raise InvalidRequestError(f"the request is no JSON: {exc}") from exc
+    if len(data) > limit:
+        raise RequestTooLargeError(
+            f"the request has {len(data):,} bytes, over the limit of {limit:,}: it was not sent. "
+            "Send less, or set max_request_bytes if your endpoint takes more",
+            endpoint=endpoint,
+            status_code=413,
+        )
+    return data

@@ -1,0 +1,101 @@
+"""Optional fields that a route refuses are left out, once found out, and the caller is told."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from ._context import Context
+from ._errors import BadRequestError, UnprocessableEntityError
+from ._wire import Flow
+from .types._base import JSONObject
+
+T = TypeVar("T")
+
+DROPPABLE = (
+    "stream_options",
+    "parallel_tool_calls",
+    "reasoning_effort",
+    "frequency_penalty",
+    "presence_penalty",
+    "top_logprobs",
+    "logprobs",
+    "temperature",
+    "top_p",
+    "top_k",
+    "strict",
+    "seed",
+    "user",
+)
+"""Fields without which the answer still answers the question; messages, tools, stop, limits and formats are none."""
+
+_REFUSAL = re.compile(
+    r"unknown field|unrecogni[sz]ed|unsupported|not supported|does not support|doesn't support|not permitted|"
+    r"extra inputs|unexpected|not allowed|no longer support|deprecated",
+    re.IGNORECASE,
+)
+
+
+class DroppedParameterWarning(UserWarning):
+    """A route refused an optional field; the request was sent again without it."""
+
+
+def negotiated(
+    context: Context, endpoint: str, body: JSONObject, call: Callable[[JSONObject], Flow[T]]
+) -> Flow[tuple[T, tuple[str, ...]]]:
+    """`call(body)`, without the fields that `endpoint` refuses; returns its result and the fields left out."""
+    strict = context.settings.strict_params
+    refused = context.refused.setdefault(endpoint, set())
+    dropped = () if strict else tuple(name for name in DROPPABLE if name in refused and has(body, name))
+    for name in dropped:
+        body = without(body, name)
+    while True:
+        try:
+            result = yield from call(body)
+        except (BadRequestError, UnprocessableEntityError) as error:
+            failure = error
+        else:
+            return result, tuple(name for name in dropped if name != "stream_options")
+        found = None if strict else refused_field(failure.message, body)
+        if found is None:
+            raise failure
+        refused.add(found)
+        dropped, body = (*dropped, found), without(body, found)
+        if found != "stream_options":  # ours, not the caller's
+            warnings.warn(_text(endpoint, found), DroppedParameterWarning, stacklevel=2)
+
+
+def refused_field(message: str, body: Mapping[str, Any]) -> str | None:
+    """The optional field of `body` that an error message refuses by name."""
+    if not _REFUSAL.search(message):
+        return None
+    return next((name for name in DROPPABLE if has(body, name) and re.search(rf"\b{name}\b", message)), None)
+
+
+def has(body: Mapping[str, Any], name: str) -> bool:
+    """Whether the body has the field; `strict` is one of its tools' functions."""
+    if name == "strict":
+        return any("strict" in tool.get("function", ()) for tool in body.get("tools", ()))
+    return name in body
+
+
+def without(body: Mapping[str, Any], name: str) -> JSONObject:
+    """A copy of the body without the field."""
+    if name != "strict":
+        return {key: value for key, value in body.items() if key != name}
+    tools = [
+        {**tool, "function": {key: value for key, value in tool["function"].items() if key != "strict"}}
+        if "function" in tool
+        else tool
+        for tool in body["tools"]
+    ]
+    return {**body, "tools": tools}
+
+
+def _text(endpoint: str, name: str) -> str:
+    return (
+        f"endpoint {endpoint!r} refused the field {name!r}: it was left out, and will be from now on. "
+        "strict_params=True makes it an error instead"
+    )

@@ -1,0 +1,213 @@
+"""Tokens that are fetched and age: OAuth for machines, OIDC exchange, the model-serving container's own file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from base64 import b64encode
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
+from weakref import WeakKeyDictionary
+
+from ._auth import check_token
+from ._context import HEADERS, Context
+from ._errors import APIError, AuthenticationError, ConfigurationError, FMError, ResponseFormatError, json_of
+from ._responses import json_reply
+from ._retry import exchange
+from ._wire import Flow, Reply, Request, Timeout
+
+T = TypeVar("T")
+Make = Callable[[Context], Flow["Fresh"]]
+Run = Callable[[Make], "Fresh"]
+AsyncRun = Callable[[Make], Awaitable["Fresh"]]
+
+DISCOVERY_PATH = "/oidc/.well-known/oauth-authorization-server"
+DEFAULT_TOKEN_PATH = "/oidc/v1/token"  # noqa: S105  # a path, no secret
+DEFAULT_TTL = 3600.0
+"""Seconds; what the service gives when it does not say."""
+EARLY = 1200.0
+"""Seconds before its end at which a token is renewed; half its life if that is less (so does the service's own SDK)."""
+LEAST = 40.0
+"""Seconds that a token must have left to be sent: the service refuses those that end within 30 s."""
+BACK_OFF = 60.0
+"""Seconds for which a token that is still good is used on after its early renewal failed."""
+LIMITS = Timeout(connect=5.0, read=30.0, total=60.0)
+CONTAINER_FILE = "/var/credentials-secret/model-dependencies-oauth-token"  # a path, no secret
+CONTAINER_TTL = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A token just fetched, and its life in seconds."""
+
+    value: str
+    ttl: float
+
+    def __repr__(self) -> str:
+        return f"Fresh(**********, ttl={self.ttl})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    value: str
+    renew_at: float
+    ends_at: float
+
+
+class FetchedToken:
+    """A token that is fetched when needed, renewed early, and by one caller at a time, whether thread or task.
+
+    While one renews it the others wait, without blocking an event loop. A renewal that fails does no harm as long as
+    the old token is good.
+    """
+
+    def __init__(self, kind: str, fetch: Make, clock: Callable[[], float]) -> None:
+        self.kind = kind
+        self._fetch = fetch
+        self._clock = clock
+        self._held: _Held | None = None
+        self._lock = threading.Lock()
+        self._guard = threading.Lock()
+        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+    def __repr__(self) -> str:
+        return f"FetchedToken({self.kind!r})"
+
+    def token(self, stale: str | None = None, run: Run | None = None) -> str:
+        """The token; `run` drives the flow that fetches it."""
+        if run is None:
+            raise TypeError("a token that is fetched needs a client to fetch it")
+        good = self._good(stale)
+        if good is None:
+            with self._lock:
+                good = self._good(stale)  # someone else may just have renewed it
+                if good is None:
+                    try:
+                        good = self._keep(run(self._fetch))
+                    except FMError as error:
+                        good = self._still_good(stale, error)
+        return good
+
+    async def atoken(self, stale: str | None = None, run: AsyncRun | None = None) -> str:
+        """The token; `run` drives the flow that fetches it."""
+        if run is None:
+            raise TypeError("a token that is fetched needs a client to fetch it")
+        good = self._good(stale)
+        if good is None:
+            async with self._loop_lock():
+                good = self._good(stale)
+                if good is None:
+                    try:
+                        good = self._keep(await run(self._fetch))
+                    except FMError as error:
+                        good = self._still_good(stale, error)
+        return good
+
+    def _loop_lock(self) -> asyncio.Lock:
+        with self._guard:
+            return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+
+    def _good(self, stale: str | None) -> str | None:
+        held = self._held
+        return held.value if held and held.value != stale and self._clock() < held.renew_at else None
+
+    def _keep(self, fresh: Fresh) -> str:
+        now = self._clock()
+        ends_at = now + fresh.ttl
+        self._held = _Held(check_token(fresh.value), ends_at - min(EARLY, fresh.ttl / 2), ends_at)
+        return fresh.value
+
+    def _still_good(self, stale: str | None, error: FMError) -> str:
+        held, now = self._held, self._clock()
+        if held is None or held.value == stale or now + LEAST >= held.ends_at:
+            raise error
+        self._held = _Held(held.value, min(now + BACK_OFF, held.ends_at - LEAST), held.ends_at)
+        return held.value
+
+
+def machine_to_machine(host: str, client_id: str, client_secret: str, clock: Callable[[], float]) -> FetchedToken:
+    """OAuth for machines: a service principal's id and secret."""
+    form = {"grant_type": "client_credentials", "scope": "all-apis"}
+    basic = b64encode(f"{client_id}:{client_secret}".encode()).decode()
+    return FetchedToken("oauth-m2m", lambda context: _granted(context, host, form, f"Basic {basic}"), clock)
+
+
+def oidc_exchange(
+    host: str, client_id: str | None, read: Callable[[], str], clock: Callable[[], float]
+) -> FetchedToken:
+    """The exchange of an identity provider's token, read anew each time, for one of the service."""
+
+    def fetch(context: Context) -> Flow[Fresh]:
+        form = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+            "subject_token": read(),
+            "scope": "all-apis",
+            **({"client_id": client_id} if client_id else {}),
+        }
+        return _granted(context, host, form, None)
+
+    return FetchedToken("oidc", fetch, clock)
+
+
+def container_token(clock: Callable[[], float], path: str = CONTAINER_FILE) -> FetchedToken:
+    """The token that a model-serving container finds in a file, which the service rewrites."""
+
+    def fetch(context: Context) -> Flow[Fresh]:
+        yield from ()
+        try:
+            return Fresh(
+                json.loads(Path(path).read_text(encoding="utf-8"))["OAUTH_TOKEN"][0]["oauthTokenValue"], CONTAINER_TTL
+            )
+        except (OSError, ValueError, LookupError, TypeError) as exc:
+            raise ConfigurationError(f"{path} holds no token of a model-serving container") from exc
+
+    return FetchedToken("model-serving", fetch, clock)
+
+
+def _granted(context: Context, host: str, form: Mapping[str, str], authorization: str | None) -> Flow[Fresh]:
+    url = yield from _token_url(context, host)
+    headers = {**HEADERS, "content-type": "application/x-www-form-urlencoded"}
+    if authorization:
+        headers["authorization"] = authorization
+    request = Request("POST", url, headers, urlencode(form).encode(), timeout=LIMITS, repeatable=True)
+    try:
+        reply: Reply = yield from exchange(context, request, authorize=False)
+    except APIError as error:
+        raise _refused(error) from None  # the request, which holds the secret, is no part of the story
+    answer = json_of(reply.body)
+    if not isinstance(answer, dict) or not isinstance(answer.get("access_token"), str):
+        raise ResponseFormatError("the token endpoint answered without an access_token", status_code=reply.status)
+    return Fresh(answer["access_token"], _ttl(answer.get("expires_in")))
+
+
+def _token_url(context: Context, host: str) -> Flow[str]:
+    """The token endpoint that the workspace names, if it is on the workspace's own host; else the usual one."""
+    request = Request("GET", host + DISCOVERY_PATH, HEADERS, timeout=LIMITS)
+    try:
+        reply: Reply = yield from exchange(context, request, authorize=False)
+        named = json_reply(reply).get("token_endpoint")
+    except (APIError, AttributeError):
+        named = None
+    # A client secret goes nowhere but to the host that the caller named.
+    same = isinstance(named, str) and urlsplit(named)[:2] == urlsplit(host)[:2]
+    return named if same and named else host + DEFAULT_TOKEN_PATH
+
+
+def _refused(error: APIError) -> APIError:
+    if error.status_code not in (400, 401, 403):
+        return error
+    refusal = AuthenticationError(f"the workspace gave no token for these client credentials: {error.message}")
+    refusal.status_code, refusal.request_id, refusal.error_code = error.status_code, error.request_id, error.error_code
+    return refusal
+
+
+def _ttl(value: Any) -> float:
+    try:
+        return max(1.0, float(value))
+    except (TypeError, ValueError):
+        return DEFAULT_TTL

@@ -1,0 +1,265 @@
+"""Reply -> typed result, or typed error: whole answers and streams, by the same code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from ._config import StreamEnd
+from ._errors import (
+    APIConnectionError,
+    APIError,
+    ResponseFormatError,
+    StreamInterruptedError,
+    error_in,
+    json_of,
+    read_error,
+    status_error,
+    text_of,
+)
+from ._merge import ChatMerger, CompletionMerger, as_chunk, new_call_id
+from ._sse import Event, SSEDecoder
+from ._wire import Reply
+from .types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, Served
+from .types._base import WireModel
+
+M = TypeVar("M", bound=WireModel)
+Chunk = ChatChunk | CompletionChunk
+S = TypeVar("S", bound=Served)
+
+
+def json_reply(reply: Reply, endpoint: str = "") -> Any:
+    """The JSON of a 2xx answer. An error inside it is raised as what it is."""
+    value = json_of(reply.body)
+    if value is None:
+        raise ResponseFormatError(
+            f"the service answered {reply.status} without JSON (content-type: {reply.headers.get('content-type')})",
+            **_facts(reply, endpoint),
+        )
+    raise_error_in(value, reply, endpoint)
+    return value
+
+
+def raise_error_in(value: Any, reply: Reply, endpoint: str) -> None:
+    """Raise the error that came inside a 200 answer, if there is one."""
+    error = error_in(value, endpoint=endpoint, request_id=reply.request_id)
+    if error is not None:
+        raise error
+
+
+def chat_response(reply: Reply, endpoint: str) -> ChatResponse:
+    """A whole chat answer."""
+    response = _parse(ChatResponse, reply, endpoint)
+    if not response.choices:
+        raise ResponseFormatError("the answer has no choices", **_facts(reply, endpoint))
+    for choice in response.choices:
+        for call in choice.message.tool_calls or ():
+            call.id = call.id or new_call_id()
+    return stamp(response, reply, endpoint)
+
+
+def completion_response(reply: Reply, endpoint: str) -> CompletionResponse:
+    """A whole completion."""
+    response = _parse(CompletionResponse, reply, endpoint)
+    if not response.choices:
+        raise ResponseFormatError("the answer has no choices", **_facts(reply, endpoint))
+    return stamp(response, reply, endpoint)
+
+
+def stamp(answer: S, reply: Reply, endpoint: str) -> S:
+    """`answer`, with what served it."""
+    answer._endpoint = endpoint
+    answer._request_id = reply.request_id
+    answer._served_model = reply.headers.get("served-model-name")
+    answer._attempts = reply.attempts
+    return answer
+
+
+def _parse(model: type[M], reply: Reply, endpoint: str) -> M:
+    try:
+        answer = lenient(model, reply.body)
+    except ValueError as exc:
+        json_reply(reply, endpoint)  # says it better where it is no JSON, or an error
+        raise ResponseFormatError(
+            f"the answer is not what the API promises: {_reason(exc)}", **_facts(reply, endpoint)
+        ) from exc
+    if not getattr(answer, "choices", None):
+        raise_error_in(answer.model_extra, reply, endpoint)
+    return answer
+
+
+def lenient(model: type[M], data: bytes) -> M:
+    """`data` as a wire model; nulls where the service means "absent" are let go. A ValueError if it does not fit."""
+    try:
+        return model.model_validate_json(data)
+    except ValidationError:
+        value = json.loads(data)
+        if not isinstance(value, dict):
+            raise
+    return model.model_validate(_without_nulls(value))
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _reason(exc: ValueError) -> str:
+    if not isinstance(exc, ValidationError):
+        return str(exc)
+    first = exc.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def _facts(reply: Reply, endpoint: str) -> dict[str, Any]:
+    return {
+        "endpoint": endpoint,
+        "status_code": reply.status,
+        "request_id": reply.request_id,
+        "body": text_of(reply.body),
+        "attempts": reply.attempts,
+    }
+
+
+class StreamParser:
+    """Bytes of a stream -> normalised chunks. Never raises: `failure` says what ended it, after what was still good.
+
+    `done` is set when the stream has ended as it should; its closing chunk has then been given out.
+    """
+
+    def __init__(
+        self, chunk_type: type[Chunk], reply: Reply, endpoint: str, *, stream_end: StreamEnd, limit: int
+    ) -> None:
+        self._type = chunk_type
+        self._reply, self._endpoint, self._end = reply, endpoint, stream_end
+        self._merger: Any = ChatMerger() if chunk_type is ChatChunk else CompletionMerger()
+        self._decoder = SSEDecoder(limit)
+        self._in_one_piece, self._body = not _is_sse(reply), bytearray()
+        self._limit = limit
+        self.events = 0
+        self.done = False
+        self.failure: APIError | None = None
+        self.dropped: tuple[str, ...] = ()
+
+    def feed(self, data: bytes) -> list[Chunk]:
+        """The chunks that `data` completes; empty data is the end of the stream."""
+        if self._in_one_piece:
+            return self._feed_whole(data)
+        try:
+            events = self._decoder.feed(data) if data else self._decoder.finish()
+        except APIError as error:
+            self.failure = error
+            return []
+        chunks = self._chunks(events, at_end=not data)
+        if not data and not self.done and self.failure is None:
+            chunks += self._finish()
+        return chunks
+
+    def partial(self) -> Any:
+        """What has arrived so far, as a response."""
+        return stamp(self._merger.response(), self._reply, self._endpoint)
+
+    def interrupted(self, failure: APIError) -> StreamInterruptedError:
+        """The error for a stream that broke after its first event."""
+        return StreamInterruptedError(
+            f"the stream broke after {self.events} events: {failure.message}",
+            partial=self.partial(),
+            events=self.events,
+            endpoint=self._endpoint,
+            request_id=self._reply.request_id,
+            status_code=failure.status_code,
+            error_code=failure.error_code,
+            attempts=self._reply.attempts,
+        )
+
+    def _chunks(self, events: list[Event], *, at_end: bool) -> list[Chunk]:
+        chunks: list[Chunk] = []
+        for event in events:
+            if event.data == b"[DONE]":
+                return chunks + self._finish(marked=True)
+            try:
+                chunks.append(self._chunk(event))
+            except APIError as error:
+                # A line cut off in mid-JSON by the end of the stream is a truncation, which `_finish` reports.
+                self.failure = None if at_end and isinstance(error, ResponseFormatError) else error
+                break
+            self.events += 1
+        return chunks
+
+    def _chunk(self, event: Event) -> Chunk:
+        if event.kind == b"error":
+            raise self._error_event(event.data)
+        try:
+            chunk: Chunk = lenient(self._type, event.data)
+        except ValueError as exc:
+            raise ResponseFormatError(
+                f"an event of the stream is not what the API promises: {_reason(exc)}",
+                **{**_facts(self._reply, self._endpoint), "body": text_of(event.data)},
+            ) from exc
+        if not chunk.choices and chunk.model_extra:
+            raise_error_in(chunk.model_extra, self._reply, self._endpoint)
+        merged: Chunk = self._merger.add(chunk)
+        return stamp(merged, self._reply, self._endpoint)
+
+    def _error_event(self, data: bytes) -> APIError:
+        value = json_of(data)
+        known = error_in(value, endpoint=self._endpoint, request_id=self._reply.request_id)
+        if known is not None:
+            return known
+        code, message = read_error(value if isinstance(value, Mapping) else text_of(data))
+        facts = {"endpoint": self._endpoint, "request_id": self._reply.request_id, "body": text_of(data)}
+        return status_error(code, message or "the service sent an error event", status_code=None, **facts)
+
+    def _finish(self, *, marked: bool = False) -> list[Chunk]:
+        if not self.events and not marked:
+            self.failure = APIConnectionError(
+                "the stream ended before its first event", **_facts(self._reply, self._endpoint)
+            )
+            return []
+        if not self.events:
+            self.failure = ResponseFormatError(
+                "the stream ended without any content", **_facts(self._reply, self._endpoint)
+            )
+            return []
+        complete = self._merger.complete
+        whole = {"either": marked or complete, "both": marked and complete, "off": True}[self._end]
+        if not whole:
+            self.failure = APIConnectionError("it ended without a finish_reason and without [DONE]")
+            return []
+        self.done = True
+        return [self._last()]
+
+    def _last(self) -> Chunk:
+        last: Chunk = self._merger.last()
+        answers: tuple[Any, ...] = (last, last.response)
+        for answer in answers:
+            stamp(answer, self._reply, self._endpoint)._dropped_params = self.dropped
+        return last
+
+    def _feed_whole(self, data: bytes) -> list[Chunk]:
+        """An answer in one piece to a stream request: JSON becomes one chunk, all else is an error."""
+        self._body += data
+        if data and len(self._body) <= self._limit:
+            return []
+        self._reply.body = bytes(self._body)
+        try:
+            chunk = self._whole_chunk()
+        except APIError as error:
+            self.failure = error
+            return []
+        self.events, self.done = 1, True
+        return [stamp(self._merger.add(chunk), self._reply, self._endpoint), self._last()]
+
+    def _whole_chunk(self) -> Any:
+        if self._type is ChatChunk:
+            return as_chunk(chat_response(self._reply, self._endpoint))
+        return CompletionChunk.model_validate(completion_response(self._reply, self._endpoint).model_dump())
+
+
+def _is_sse(reply: Reply) -> bool:
+    kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind in ("", "text/event-stream", "application/octet-stream")

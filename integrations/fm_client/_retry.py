@@ -1,0 +1,219 @@
+"""One retry layer: when to repeat a request, how long to wait, and when to stop.
+
+The policy (`docs/reliability.md` has it as a table): three attempts; full jitter over 0.5 s · 2ⁿ, at most 8 s; the
+service's `Retry-After` is kept to, and above 60 s the error is raised at once; nothing waits beyond the call's
+deadline; each endpoint has a retry budget, so that an outage costs a few extra requests instead of three times as many.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from typing import TypeVar, cast
+
+from ._context import Context
+from ._errors import (
+    APIConnectionError,
+    APIError,
+    APIStatusError,
+    ProxyError,
+    RateLimitError,
+    ServerError,
+    TLSError,
+    error_for,
+    is_expired_token,
+)
+from ._wire import Attempt, Flow, Reply, Request, Token
+
+T = TypeVar("T")
+
+BASE_DELAY = 0.5
+MAX_DELAY = 8.0
+MAX_RETRY_AFTER = 60.0
+"""The service's token limits are windows of 60 s, so that longer waits are no throttling any more."""
+RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
+BUDGET = 100.0
+TRANSIENT_COST = 10.0
+THROTTLE_COST = 5.0
+SUCCESS_GAIN = 1.0
+_NUMBER = re.compile(r"^\s*\d{1,9}(\.\d{1,9})?\s*$")
+
+
+def exchange(
+    context: Context,
+    request: Request,
+    *,
+    then: Callable[[Reply], Flow[T]] | None = None,
+    after: float = 0.0,
+    max_retries: int | None = None,
+    authorize: bool = True,
+) -> Flow[T]:
+    """Send `request` until it is answered, and return what `then` makes of the answer.
+
+    It carries the token, unless it is there to get one (`authorize=False`). An error that `then` raises, for instance
+    one inside a 200 answer, is subject to the same policy. Without `then` the result is the Reply.
+    """
+    retries = context.settings.max_retries if max_retries is None else max_retries
+    tries = _Tries(context, request, retries, refreshed=not authorize)
+    after = max(after, tries.gate())
+    token: str | None = (yield Token()) if authorize else None
+    while True:
+        try:
+            reply = yield Attempt(tries.request(token), after)
+            reply.attempts = tries.sent
+            result = yield from _accept(context, request, reply, then)
+        except APIError as error:
+            failure = error
+        else:
+            tries.succeeded()
+            return result
+        after, fresh = tries.again(failure)
+        if fresh:
+            stale, token = token, (yield Token(stale=token))
+            if token == stale:
+                raise failure
+        failure.__traceback__ = None  # it is done with; keep no frames alive
+
+
+def _accept(context: Context, request: Request, reply: Reply, then: Callable[[Reply], Flow[T]] | None) -> Flow[T]:
+    if reply.status >= 300:
+        raise _failure(context, request, reply)
+    return (yield from then(reply)) if then else cast(T, reply)
+
+
+def _failure(context: Context, request: Request, reply: Reply) -> APIStatusError:
+    error = error_for(reply, endpoint=request.endpoint)
+    from_headers = retry_after(reply.headers, context.now())
+    error.retry_after = error.retry_after if from_headers is None else from_headers
+    error.should_retry = {"true": True, "false": False}.get(reply.headers.get("x-should-retry", "").lower())
+    return error
+
+
+def returning(parse: Callable[[Reply], T]) -> Callable[[Reply], Flow[T]]:
+    """A flow, for `exchange(then=…)`, of a function that needs no further commands."""
+
+    def flow(reply: Reply) -> Flow[T]:
+        yield from ()
+        return parse(reply)
+
+    return flow
+
+
+@dataclass(slots=True)
+class _Tries:
+    """The state of one call's attempts."""
+
+    context: Context
+    base: Request
+    max_retries: int
+    sent: int = 0
+    retries: int = 0
+    refreshed: bool = False
+    repeated_stale: bool = False
+    cost: float = 0.0
+    started: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.started = self.context.clock()
+
+    def gate(self) -> float:
+        """Seconds until the endpoint's last `Retry-After` is over: one caller's 429 holds for all of them."""
+        wait = self.context.budget(self.base.endpoint).not_before - self.started
+        return wait if 0.0 < wait < self.remaining() else 0.0
+
+    def remaining(self) -> float:
+        total = self.base.timeout.total
+        return float("inf") if total is None else total - (self.context.clock() - self.started)
+
+    def request(self, token: str | None) -> Request:
+        self.sent += 1
+        request = self.base if token is None else self.base.with_headers({"authorization": f"Bearer {token}"})
+        if self.sent == 1 or self.base.timeout.total is None:
+            return request
+        return replace(request, timeout=replace(self.base.timeout, total=max(self.remaining(), 0.001)))
+
+    def succeeded(self) -> None:
+        budget = self.context.budget(self.base.endpoint)
+        budget.tokens = min(BUDGET, budget.tokens + (self.cost or SUCCESS_GAIN))
+
+    def again(self, failure: APIError) -> tuple[float, bool]:
+        """(seconds to wait, whether a fresh token is needed) before the next attempt, or raises `failure`."""
+        failure.attempts, failure.endpoint = self.sent, failure.endpoint or self.base.endpoint
+        if is_expired_token(failure) and not self.refreshed:
+            self.refreshed = True
+            return 0.0, True
+        if isinstance(failure, APIConnectionError) and failure.stale and not self.repeated_stale:
+            self.repeated_stale = (
+                True  # the server had closed an idle connection: nothing was lost, nothing to wait for
+            )
+            return 0.0, False
+        self.retries += 1
+        delay = self._delay(failure)
+        if (
+            self.retries > self.max_retries
+            or not is_retryable(failure, self.base)
+            or not self._affordable(failure, delay)
+        ):
+            raise failure
+        return delay, False
+
+    def _delay(self, failure: APIError) -> float:
+        if failure.retry_after is not None:
+            if isinstance(failure, RateLimitError) and failure.retry_after <= MAX_RETRY_AFTER:
+                budget = self.context.budget(self.base.endpoint)
+                budget.not_before = max(budget.not_before, self.context.clock() + failure.retry_after)
+            # A little more than asked, so that many callers do not come back in the same instant.
+            return failure.retry_after * (1.0 + 0.1 * self.context.jitter())
+        return float(min(MAX_DELAY, BASE_DELAY * 2.0 ** (self.retries - 1)) * self.context.jitter())
+
+    def _affordable(self, failure: APIError, delay: float) -> bool:
+        if (failure.retry_after or 0.0) > MAX_RETRY_AFTER or delay >= self.remaining():
+            return False
+        cost = THROTTLE_COST if isinstance(failure, RateLimitError) else TRANSIENT_COST
+        budget = self.context.budget(self.base.endpoint)
+        if budget.tokens < cost:
+            return False
+        budget.tokens -= cost
+        self.cost += cost
+        return True
+
+
+def is_retryable(failure: APIError, request: Request) -> bool:
+    """Whether repeating `request` may help and cannot do harm."""
+    if failure.should_retry is not None:
+        return failure.should_retry
+    if isinstance(failure, APIConnectionError):
+        return _reconnectable(failure, request)
+    if _changes(request) and failure.status_code not in (429, 503):
+        return False  # a change of the control plane that may have happened all the same
+    if failure.status_code is None:
+        return isinstance(failure, (RateLimitError, ServerError))
+    return isinstance(failure, APIStatusError) and failure.status_code in RETRY_STATUSES
+
+
+def _reconnectable(failure: APIConnectionError, request: Request) -> bool:
+    if isinstance(failure, TLSError) or failure.status_code == 407:
+        return False
+    if failure.phase in ("pool", "total"):
+        return False
+    return not _changes(request) or isinstance(failure, ProxyError) or failure.phase == "connect"
+
+
+def _changes(request: Request) -> bool:
+    """Whether it changes something on the control plane, so that a second one might be one too many."""
+    return not request.endpoint and not request.repeatable and request.method not in ("GET", "PUT")
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds that the service asks to wait, in any of the header's three forms; None if it does not say."""
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        value = headers.get(name, "")
+        if _NUMBER.match(value):
+            return float(value) / unit
+    value = headers.get("retry-after", "")
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now) if value else None
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

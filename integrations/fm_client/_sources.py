@@ -1,0 +1,178 @@
+"""Where host and credential come from: arguments, then the environment, then a profile of ~/.databrickscfg."""
+
+from __future__ import annotations
+
+import configparser
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from ._auth import Credential, SDKToken, TokenLike, credential_for
+from ._errors import ConfigurationError
+from ._hosts import normalize_host
+
+NO_HOST = (
+    "no workspace is configured. Do one of: (1) pass host= and token=; (2) set DATABRICKS_HOST and DATABRICKS_TOKEN; "
+    "(3) write a profile into ~/.databrickscfg and pass profile= (or set DATABRICKS_CONFIG_PROFILE). "
+    'To try it without an account, pass host="local": the embedded workspace.'
+)
+NO_CREDENTIAL = (
+    "no credential for {host}: pass token=, or client_id= and client_secret=; set DATABRICKS_TOKEN (or "
+    "DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET) together with DATABRICKS_HOST; or name a profile of "
+    "~/.databrickscfg that has them. "
+    "Other ways to log in (Azure, Google, the databricks CLI, …) need auth_type= and the extra [databricks]"
+)
+Values = Mapping[str, str | None]
+# Under these names, upper case behind DATABRICKS_, in the environment; as they stand in a profile.
+_NAMES = (
+    "host",
+    "token",
+    "client_id",
+    "client_secret",
+    "auth_type",
+    "oidc_token",
+    "oidc_token_env",
+    "oidc_token_filepath",
+)
+# The ways that need no SDK, and what each takes: one of these sets of values.
+_NEEDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "pat": (("token",),),
+    "oauth-m2m": (("client_id", "client_secret"),),
+    "env-oidc": (("oidc_token",), ("oidc_token_env",)),
+    "file-oidc": (("oidc_token_filepath",),),
+    "model-serving": ((),),
+}
+_FOREIGN_PROFILE = ("azure_", "google_", "username", "metadata_service_url", "cluster_id")
+
+
+class Sources:
+    """Host, credential and profile. A credential goes only to the host that it was configured with."""
+
+    def __init__(
+        self, host: str | None, token: TokenLike | None, profile: str | None, env: Mapping[str, str], given: Values
+    ) -> None:
+        self._env = env
+        environment: Values = {name: env.get(f"DATABRICKS_{name.upper()}") or None for name in _NAMES}
+        if env.get("IS_IN_DB_MODEL_SERVING_ENV", "").lower() == "true" and not environment["host"]:
+            container_host = env.get("DATABRICKS_MODEL_SERVING_HOST_URL") or env.get("DB_MODEL_SERVING_HOST_URL")
+            environment = {**environment, "host": container_host, "auth_type": "model-serving"}
+        self.profile = profile or env.get("DATABRICKS_CONFIG_PROFILE") or None
+        needs_file = self.profile is not None or not (host or environment["host"])
+        section: Values = self._read_profile() if needs_file else {}
+        # A profile that the caller names outranks the environment; one that the environment names does not.
+        ranked = [section, environment] if profile else [environment, section]
+        wanted = host or next((source["host"] for source in ranked if source.get("host")), None)
+        if not wanted:
+            raise ConfigurationError(NO_HOST)
+        self.host = normalize_host(wanted)
+        self.credential = self._credential(token, given, ranked)
+
+    def _credential(self, token: TokenLike | None, given: Values, ranked: list[Values]) -> Credential:
+        if token is not None:
+            return credential_for(token)
+        for source in (given, *ranked):
+            if not source.get("host") or normalize_host(source["host"] or "") == self.host:
+                found = self._credential_of(source, given.get("auth_type"))
+                if found is not None:
+                    return found
+        raise ConfigurationError(NO_CREDENTIAL.format(host=self.host))
+
+    def _credential_of(self, source: Values, wanted: str | None) -> Credential | None:
+        kind = wanted or source.get("auth_type") or self._kind_of(source)
+        if kind is None:
+            return None
+        if kind not in _NEEDS:
+            return SDKToken(self.host, None if kind == "unified" else kind, self.profile)
+        if not any(all(source.get(name) for name in names) for names in _NEEDS[kind]):
+            if wanted:
+                return None  # another source may have what this way needs
+            raise ConfigurationError(f"auth_type {kind!r} needs {_NEEDS[kind][0][-1]}, which is not set where it is")
+        return credential_for(source["token"] or "") if kind == "pat" else self._fetched(source, kind)
+
+    def _kind_of(self, source: Values) -> str | None:
+        kinds = [
+            kind
+            for kind, needs in _NEEDS.items()
+            if kind != "model-serving" and any(all(source.get(name) for name in names) for names in needs)
+        ]
+        if len(kinds) > 1:
+            raise ConfigurationError(
+                f"more than one way to log in is configured in one place ({', '.join(kinds)}): "
+                "set auth_type to the one that is meant, or remove the other"
+            )
+        if kinds:
+            return kinds[0]
+        return "unified" if any(key.startswith(_FOREIGN_PROFILE) for key in source) else None
+
+    def _fetched(self, source: Values, kind: str) -> Credential:
+        from . import _oauth as oauth  # most programs have a token, and need none of it
+
+        if kind == "oauth-m2m":
+            client_id, secret = source["client_id"] or "", source["client_secret"] or ""
+            return oauth.machine_to_machine(self.host, client_id, secret, time.monotonic)
+        if kind == "model-serving":
+            return oauth.container_token(time.monotonic)
+        return oauth.oidc_exchange(
+            self.host, source.get("client_id"), lambda: self._subject(source, kind), time.monotonic
+        )
+
+    def _subject(self, source: Values, kind: str) -> str:
+        """The identity provider's token, read anew each time: it ages too."""
+        if kind == "file-oidc":
+            path = Path(source["oidc_token_filepath"] or "")
+            try:
+                return path.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as exc:
+                raise ConfigurationError(f"the OIDC token file {path} cannot be read") from exc
+        name = source.get("oidc_token_env") or "DATABRICKS_OIDC_TOKEN"
+        value = self._env.get(name) or source.get("oidc_token")
+        if not value:
+            raise ConfigurationError(f"the environment variable {name}, which should hold the OIDC token, is empty")
+        return value
+
+    def _read_profile(self) -> Values:
+        named = self._env.get("DATABRICKS_CONFIG_FILE") or None
+        path = Path(named or "~/.databrickscfg").expanduser()
+        if not path.is_file():
+            if self.profile is None and named is None:
+                return {}
+            raise ConfigurationError(f"profile file {path} does not exist; write it, or unset its name")
+        sections = read_profiles(path)
+        chosen = self.profile or sections.get("__settings__", {}).get("default_profile") or "DEFAULT"
+        if chosen in sections:
+            self.profile = chosen
+            return sections[chosen]
+        if self.profile is None and chosen == "DEFAULT":
+            return {}
+        names = ", ".join(name for name in sections if not name.startswith("__")) or "none"
+        raise ConfigurationError(f"{path} has no profile {chosen!r}; it has: {names}")
+
+
+def read_profiles(path: Path) -> dict[str, dict[str, str]]:
+    """The sections of a profile file. [DEFAULT] is a profile like any other: it is not merged into the rest."""
+    parser = configparser.ConfigParser(default_section="\0", interpolation=None)
+    try:
+        parser.read_string(path.read_text(encoding="utf-8-sig"), source=str(path))
+    except UnicodeDecodeError as exc:
+        raise ConfigurationError(f"{path} is not UTF-8 text") from exc
+    except OSError as exc:
+        raise ConfigurationError(f"{path} cannot be read: {exc.strerror}") from exc
+    except configparser.Error as exc:
+        # The parser's own text quotes the line, which may hold a token: say where it is, and cut the cause.
+        raise ConfigurationError(f"{path}, line {_line_of(exc)}: {_fault_of(exc)}") from None
+    return {name: {key: value for key, value in parser.items(name) if value} for name in parser.sections()}
+
+
+def _line_of(exc: configparser.Error) -> int | str:
+    errors = getattr(exc, "errors", None)
+    return errors[0][0] if errors else getattr(exc, "lineno", None) or "?"
+
+
+def _fault_of(exc: configparser.Error) -> str:
+    if isinstance(exc, configparser.MissingSectionHeaderError):
+        return "a setting stands before the first [profile] line"
+    if isinstance(exc, configparser.DuplicateSectionError):
+        return f"profile [{exc.section}] stands there twice"
+    if isinstance(exc, configparser.DuplicateOptionError):
+        return f"{exc.option!r} is set twice in profile [{exc.section}]"
+    return "expected 'name = value' or '[profile]'"

@@ -1,0 +1,125 @@
+"""Whole answers and their retries, sync and async, over real loopback HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fault_server import (
+    BUSY,
+    FaultServer,
+    chat,
+    hang_up,
+    reply,
+    reset,
+    silence,
+)  # fmt: skip
+
+from fm_client import (
+    APIConnectionError,
+    APITimeoutError,
+    BadRequestError,
+    RateLimitError,
+    ResponseFormatError,
+    ServerError,
+)
+
+
+def test_a_chat_answer(fm: Any, server: FaultServer) -> None:
+    server.script("ep", reply(200, chat("Hello!"), served_model_name="llama-1"))
+    answer = fm.chat("ep", "Hi", temperature=0)
+    assert ("Hello!", "stop", "ep", "req-1", "llama-1", 1) == (
+        answer.text, answer.finish_reason, answer.endpoint, answer.request_id, answer.served_model, answer.attempts
+    )  # fmt: skip
+    assert (5, 7) == (answer.usage.input_tokens, answer.usage.output_tokens)
+    request = server.seen[0]
+    assert ("POST", "/serving-endpoints/ep/invocations") == (request.method, request.path)
+    assert {"messages": [{"role": "user", "content": "Hi"}], "temperature": 0} == request.json
+    assert request.headers["user-agent"].startswith("fm-integrations/")
+
+
+def test_a_completion(fm: Any, server: FaultServer) -> None:
+    body = {
+        "id": "c",
+        "object": "text_completion",
+        "choices": [{"index": 0, "text": " world", "finish_reason": "stop"}],
+    }
+    server.script("ep", reply(200, body | {"usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}}))
+    answer = fm.complete("ep", "Hello", max_tokens=5)
+    assert (" world", "stop", 2, "ep") == (
+        answer.text,
+        answer.finish_reason,
+        answer.usage.output_tokens,
+        answer.endpoint,
+    )
+    assert {"prompt": "Hello", "max_tokens": 5} == server.seen[0].json
+
+
+def test_nulls_where_the_service_means_absent_are_accepted(fm: Any, server: FaultServer) -> None:
+    message = {"role": None, "content": None, "tool_calls": None}
+    choices = [{"index": 0, "message": message, "finish_reason": None}]
+    server.script("ep", reply(200, {"id": None, "model": None, "usage": None, "choices": choices}))
+    got = fm.chat("ep", "Hi")
+    assert ("", None, [], None) == (got.text, got.finish_reason, got.tool_calls, got.usage)
+
+
+def test_tool_calls_without_id_get_one(fm: Any, server: FaultServer) -> None:
+    call = {"type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
+    server.script("ep", reply(200, chat("", tool_calls=[call])))
+    (found,) = fm.chat("ep", "Hi").tool_calls
+    assert (found.name, found.args) == ("f", {"x": 1}) and found.id.startswith("call_")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(200, "<html>login</html>", content_type="text/html"), reply(200, b""), reply(200, "not json"),
+        reply(200, {"choices": []}), reply(200, {"choices": "x"}), reply(200, [1]), reply(200, b'{"choices": [{"ind'),
+    ],
+    ids=["html", "empty", "text", "no choices", "wrong type", "array", "cut"],
+)  # fmt: skip
+def test_a_200_that_is_no_answer_is_an_error_and_not_repeated(fm: Any, server: FaultServer, answer: Any) -> None:
+    """H12, P1"""
+    server.script("ep", answer)
+    with pytest.raises(ResponseFormatError) as caught:
+        fm.chat("ep", "Hi")
+    assert (1, "ep", 1) == (server.attempts("ep"), caught.value.endpoint, caught.value.attempts)
+
+
+def test_an_error_inside_a_200_answer_is_what_it_says(fm: Any, server: FaultServer) -> None:
+    """H13"""
+    server.script("ep", reply(200, {"error_code": "BAD_REQUEST", "message": "no"}))
+    with pytest.raises(BadRequestError, match="no"):
+        fm.chat("ep", "Hi")
+    server.script("ep", reply(200, {"error": {"message": "later", "code": 429}}), reply(200, chat()))
+    assert "hello" == fm.chat("ep", "Hi", max_retries=1).text
+
+
+LIMITED = reply(429, {"error_code": "REQUEST_LIMIT_EXCEEDED"}, retry_after="0.05")
+
+
+@pytest.mark.parametrize("failure", [BUSY, reset, hang_up, LIMITED], ids=["503", "reset", "hang up", "429"])
+def test_the_server_sees_the_configured_number_of_attempts(fm: Any, server: FaultServer, failure: Any) -> None:
+    server.script("ep", failure)
+    with pytest.raises((ServerError, APIConnectionError, RateLimitError)) as caught:
+        fm.chat("ep", "Hi", max_retries=1)
+    assert 2 == server.attempts("ep") == caught.value.attempts
+    server.script("ep", failure, reply(200, chat("again")))
+    answer = fm.chat("ep", "Hi", max_retries=1)
+    assert ("again", 2) == (answer.text, answer.attempts)
+
+
+def test_a_dead_server_is_a_connection_error(connect: Callable[..., Any]) -> None:
+    with pytest.raises(APIConnectionError) as caught:
+        connect("http://127.0.0.1:9").chat("ep", "Hi", max_retries=1)
+    assert (2, "connect") == (caught.value.attempts, caught.value.phase)
+
+
+def test_the_deadline_ends_a_call(fm: Any, server: FaultServer) -> None:
+    server.script("ep", silence(3))
+    begun = time.monotonic()
+    with pytest.raises(APITimeoutError):
+        fm.chat("ep", "Hi", timeout=0.3)
+    assert time.monotonic() - begun < 1.5 and server.attempts("ep") == 1

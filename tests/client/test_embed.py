@@ -1,0 +1,187 @@
+"""Any number of texts gives the vectors of just these texts in this order, or an error."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fault_server import Connection, FaultServer, embeddings, reply
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fm_client import EmbeddingContractError, InvalidRequestError, RateLimitError, ServerError
+from fm_client._embeddings import _in_order, add_usages, split, unit
+from fm_client.types import Usage
+
+
+def of_text(text: str) -> list[float]:
+    """A vector that tells which text it belongs to."""
+    return [float(len(text)), float(sum(map(ord, text))), 1.0]
+
+
+@pytest.fixture
+def embedder(server: FaultServer) -> FaultServer:
+    """Answers for whatever inputs the last request had, in reversed order, at most 30 a request."""
+
+    def answer(connection: Connection) -> bool:
+        texts = next(r for r in reversed(server.seen) if r.connection == connection.number).json["input"]
+        if len(texts) > 30:
+            return reply(429, {"error_code": "REQUEST_LIMIT_EXCEEDED", "message": "Exceeded workspace QPS rate limit"})(
+                connection
+            )
+        body = embeddings(map(of_text, texts), order=reversed(range(len(texts))))
+        return reply(200, body)(connection)
+
+    server.script("ep", answer)
+    return server
+
+
+@pytest.mark.parametrize("count", [1, 30, 31, 205])
+def test_any_number_of_texts_in_their_order(connect: Callable[..., Any], embedder: FaultServer, count: int) -> None:
+    """E1, and halving on a batch-size 429."""
+    texts = [f"text {'x' * (i % 7)} {i}" for i in range(count)]
+    answer = connect(embedder.host, max_retries=0).embed("ep", texts)
+    assert [of_text(text) for text in texts] == answer.vectors
+    assert ("ep", 3) == (answer.endpoint, answer.dimension)
+    sent = [request.json["input"] for request in embedder.seen]
+    good = [texts for texts in sent if len(texts) <= 30]
+    assert sorted(texts) == sorted(text for batch in good for text in batch), "nothing is embedded twice"
+    assert answer.usage.input_tokens == 3 * len(good)
+
+
+def test_a_size_that_was_refused_is_not_tried_again(connect: Callable[..., Any], embedder: FaultServer) -> None:
+    fm = connect(embedder.host, max_retries=0)
+    fm.embed("ep", ["x"] * 40)
+    before = len(embedder.seen)
+    fm.embed("ep", ["x"] * 40)
+    assert 2 == len(embedder.seen) - before
+
+
+def test_413_is_halved_too(connect: Callable[..., Any], server: FaultServer) -> None:
+    """H10"""
+    server.script("ep", reply(413, "too large"), reply(200, embeddings([[1.0]])), reply(200, embeddings([[2.0]])))
+    assert [[1.0], [2.0]] == connect(server.host).embed("ep", ["a", "b"]).vectors
+
+
+def test_a_413_for_a_single_text_is_the_error(connect: Callable[..., Any], server: FaultServer) -> None:
+    server.script("ep", reply(413, "too large"))
+    with pytest.raises(Exception, match="too large"):
+        connect(server.host).embed("ep", ["a"])
+    assert 1 == server.attempts("ep")
+
+
+def test_a_plain_429_is_not_halved(connect: Callable[..., Any], server: FaultServer) -> None:
+    """H2"""
+    server.script(
+        "ep", reply(429, {"error_code": "REQUEST_LIMIT_EXCEEDED", "message": "Exceeded output tokens per minute"})
+    )
+    with pytest.raises(RateLimitError):
+        connect(server.host).embed("ep", ["a", "b"], max_retries=1)
+    assert [2, 2] == [len(request.json["input"]) for request in server.seen]
+
+
+def test_a_failing_batch_fails_the_call(connect: Callable[..., Any], server: FaultServer) -> None:
+    """E4: no partial list is taken for a whole one."""
+    server.script("ep", reply(200, embeddings([[1.0]])), reply(500, "boom"))
+    with pytest.raises(ServerError, match="boom"):
+        connect(server.host, concurrency=1).embed("ep", ["a", "b", "c"], batch_size=1, max_retries=0)
+
+
+def test_an_order_without_index_is_the_order_of_the_inputs(connect: Callable[..., Any], server: FaultServer) -> None:
+    """E1"""
+    server.script("ep", reply(200, {"data": [{"embedding": [1.0]}, {"embedding": [2.0]}]}))
+    assert [[1.0], [2.0]] == connect(server.host).embed("ep", ["a", "b"]).vectors
+
+
+def item(index: Any, *vector: Any) -> dict[str, Any]:
+    return {"index": index, "embedding": list(vector)}
+
+
+DEFECTS = {
+    "missing": [item(0, 1.0)],
+    "extra": [item(0, 1.0), item(1, 1.0), item(2, 1.0)],
+    "doubled index": [item(0, 1.0), item(0, 1.0)],
+    "index out of range": [item(0, 1.0), item(2, 1.0)],
+    "index on some": [item(0, 1.0), {"embedding": [1.0]}],
+    "index no number": [item("0", 1.0), item("1", 1.0)],
+    "empty": [item(0, 1.0), item(1)],
+    "ragged": [item(0, 1.0), item(1, 1.0, 2.0)],
+    "null": [item(0, 1.0), item(1, None)],
+    "text": [item(0, 1.0), item(1, "1.0")],
+    "null vector": [item(0, 1.0), {"index": 1, "embedding": None}],
+    "bad base64": [item(0, 1.0), {"index": 1, "embedding": "%%%"}],
+}
+
+
+@pytest.mark.parametrize("data", DEFECTS.values(), ids=DEFECTS.keys())
+def test_defects_are_errors_that_name_positions(connect: Callable[..., Any], server: FaultServer, data: Any) -> None:
+    """E2, E3"""
+    server.script("ep", reply(200, {"data": data}))
+    with pytest.raises(EmbeddingContractError) as caught:
+        connect(server.host).embed("ep", ["a", "b"])
+    assert 1 == server.attempts("ep") and set(caught.value.positions) <= {0, 1}
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_that_are_not_finite_are_errors(connect: Callable[..., Any], server: FaultServer, number: str) -> None:
+    """E3"""
+    server.script(
+        "ep", reply(200, f'{{"data": [{{"index": 0, "embedding": [1.0, {number}]}}]}}', content_type="application/json")
+    )
+    with pytest.raises(EmbeddingContractError, match="input 0"):
+        connect(server.host).embed("ep", ["a"])
+
+
+def test_base64_is_little_endian_float32(connect: Callable[..., Any], server: FaultServer) -> None:
+    """E5"""
+    text = base64.b64encode(struct.pack("<3f", 1.0, -2.5, 0.25)).decode()
+    server.script("ep", reply(200, {"data": [{"index": 0, "embedding": text}]}))
+    assert [[1.0, -2.5, 0.25]] == connect(server.host).embed("ep", ["a"]).vectors
+
+
+def test_normalize_and_the_optional_fields(connect: Callable[..., Any], server: FaultServer) -> None:
+    server.script("ep", reply(200, embeddings([[3.0, 4.0]])))
+    answer = connect(server.host).embed("ep", "one text", normalize=True, instruction="query:", dimensions=2)
+    assert [[0.6, 0.8]] == answer.vectors
+    assert {"input": ["one text"], "instruction": "query:", "dimensions": 2} == server.seen[0].json
+
+
+@pytest.mark.parametrize("inputs", [[], [""], ["a", ""], [None], [5], None, b"x", {"a": 1}, 5], ids=repr)
+def test_inputs_that_are_none(connect: Callable[..., Any], server: FaultServer, inputs: Any) -> None:
+    """Bad input: embeddings."""
+    with pytest.raises(InvalidRequestError, match="inputs"):
+        connect(server.host).embed("ep", inputs)
+    with pytest.raises(InvalidRequestError, match="batch_size"):
+        connect(server.host).embed("ep", ["a"], batch_size=0)
+    assert [] == server.seen
+
+
+@given(st.lists(st.text(min_size=1), min_size=1, max_size=50), st.integers(1, 60))
+def test_batches_together_are_all_texts_in_order(texts: list[str], size: int) -> None:
+    """P11"""
+    batches = split(texts, size)
+    assert texts == [text for _, batch in batches for text in batch]
+    assert all(len(batch) <= size and texts[start] == batch[0] for start, batch in batches)
+
+
+@given(st.permutations(range(8)))
+def test_any_permutation_comes_back_in_order(order: list[int]) -> None:
+    """P10"""
+    data = [{"index": i, "embedding": [float(i)]} for i in order]
+    assert [[float(i)] for i in range(8)] == _in_order(json.loads(json.dumps(data)), 0, 8, {})
+
+
+@given(st.lists(st.floats(-1e6, 1e6).filter(lambda x: x == 0 or abs(x) > 1e-100), min_size=1, max_size=20))
+def test_unit_vectors_have_length_one_or_are_zero(vector: list[float]) -> None:
+    length = math.sqrt(math.fsum(x * x for x in unit(vector)))
+    assert length == pytest.approx(1.0) if any(vector) else length == 0.0
+
+
+def test_usage_is_summed_over_requests() -> None:
+    total = add_usages([Usage(prompt_tokens=3, total_tokens=3), None, Usage(prompt_tokens=4, total_tokens=4)])
+    assert (7, 7) == (total.input_tokens, total.total_tokens)

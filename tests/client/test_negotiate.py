@@ -1,0 +1,139 @@
+"""What happens when a route refuses a field, fails, or does not exist."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fault_server import (
+    BUSY,
+    DONE,
+    FaultServer,
+    chat,
+    chunked,
+    reply,
+    reset,
+    text,
+    words,
+)  # fmt: skip
+
+from fm_client import (
+    BadRequestError,
+    DroppedParameterWarning,
+    InvalidRequestError,
+    NotFoundError,
+    ServerError,
+    StreamInterruptedError,
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "name", "params"),
+    [
+        ('Bad request: json: unknown field "seed"', "seed", {"seed": 1}),
+        ("temperature: not supported by this model", "temperature", {"temperature": 0.5}),
+        ("tools.0.function.strict: Extra inputs are not permitted", "strict", {"tools": [{"function": {"name": "f", "strict": True}}]}),
+    ],
+)  # fmt: skip
+def test_an_optional_field_that_is_refused_is_left_out_remembered_and_told(
+    fm: Any, server: FaultServer, message: str, name: str, params: dict[str, Any]
+) -> None:
+    server.script("ep", reply(400, message), reply(200, chat()))
+    with pytest.warns(DroppedParameterWarning, match=f"'ep' refused the field '{name}'"):
+        answer = fm.chat("ep", "Hi", **params)
+    assert (name,) == answer.dropped_params
+    assert name in str(server.seen[0].json) and name not in str(server.seen[1].json)
+    assert (name,) == fm.chat("ep", "Hi", **params).dropped_params
+    assert 3 == server.attempts("ep"), "the second call did not ask again"
+
+
+def test_strict_params_and_required_fields_are_not_negotiated(connect: Callable[..., Any], server: FaultServer) -> None:
+    server.script("ep", reply(400, 'Bad request: json: unknown field "seed"'))
+    with pytest.raises(BadRequestError):
+        connect(server.host, strict_params=True).chat("ep", "Hi", seed=1)
+    server.script("ep2", reply(400, "stop is not supported"), reply(200, chat()))
+    with pytest.raises(BadRequestError):
+        connect(server.host).chat("ep2", "Hi", stop=["x"])
+    assert 1 == server.attempts("ep2")
+
+
+def test_a_stream_whose_route_refuses_stream_options_is_asked_without_them(fm: Any, server: FaultServer) -> None:
+    server.script("ep", reply(400, 'Bad request: json: unknown field "stream_options"'), chunked(*words("a"), DONE))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        chunks = list(fm.stream_chat("ep", "Hi"))
+    assert "a" == text(chunks) and () == chunks[-1].dropped_params
+    assert ["stream_options" in request.json for request in server.seen] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [BUSY, reset, reply(429, {"error_code": "REQUEST_LIMIT_EXCEEDED"}, retry_after="30")],
+    ids=["503", "reset", "429"],
+)
+def test_the_next_route_answers_at_once_and_is_named(fm: Any, server: FaultServer, failure: Any) -> None:
+    server.script("first", failure)
+    server.script("second", reply(200, chat("from the second")))
+    begun = time.monotonic()
+    answer = fm.chat(["first", "second"], "Hi")
+    assert ("second", "from the second") == (answer.endpoint, answer.text)
+    assert 1 == server.attempts("first") and time.monotonic() - begun < 2.0
+
+
+def test_a_request_that_is_wrong_does_not_fall_back_and_a_begun_stream_neither(fm: Any, server: FaultServer) -> None:
+    server.script("first", reply(400, "bad"))
+    with pytest.raises(BadRequestError):
+        fm.chat(["first", "second"], "Hi")
+    server.script("first", chunked(*words("a", finish=None), end="cut"))
+    with pytest.raises(StreamInterruptedError):
+        list(fm.stream_chat(["first", "second"], "Hi"))
+    assert 0 == server.attempts("second")
+
+
+def test_a_stream_falls_back_before_its_first_event(fm: Any, server: FaultServer) -> None:
+    server.script("first", BUSY)
+    server.script("second", chunked(*words("b"), DONE))
+    chunks = list(fm.stream_chat(["first", "second"], "Hi"))
+    assert ("b", "second") == (text(chunks), chunks[-1].endpoint)
+
+
+def test_when_all_routes_fail_the_error_tells_of_each(fm: Any, server: FaultServer) -> None:
+    server.script("first", reply(503, "first is down"))
+    server.script("second", reply(503, "second is down"))
+    with pytest.raises(ServerError, match="second is down") as caught:
+        fm.chat(["first", "second"], "Hi", max_retries=0)
+    assert any("first is down" in note for note in caught.value.__notes__)
+
+
+def test_an_unknown_endpoint_names_those_that_are_close(fm: Any, server: FaultServer) -> None:
+    server.script("/api/2.0/serving-endpoints", reply(200, {"endpoints": [{"name": "my-endpoint"}, {"name": "other"}]}))
+    with pytest.raises(NotFoundError, match="close name: my-endpoint") as caught:
+        fm.chat("my-endpont", "Hi")
+    assert (1, 404) == (server.attempts("my-endpont"), caught.value.status_code)
+
+
+def test_where_listing_is_not_allowed_the_catalog_knows_the_hosted_ones(fm: Any, server: FaultServer) -> None:
+    server.script("/api/2.0/serving-endpoints", reply(403, {"error_code": "PERMISSION_DENIED"}))
+    with pytest.raises(NotFoundError, match="databricks-meta-llama-3-3-70b-instruct"):
+        list(fm.stream_chat("databricks-meta-llama-3-3-70b-instrukt", "Hi"))
+
+
+def test_a_retired_model_names_its_replacement(fm: Any, server: FaultServer) -> None:
+    with pytest.raises(NotFoundError, match="retired on 2024-12-11; use 'databricks-meta-llama-3-3-70b-instruct'"):
+        fm.chat("databricks-meta-llama-3-1-70b-instruct", "Hi")
+    assert 1 == len(server.seen)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "../x", "a/b", "a?x=1", "a#f", "%2e%2e", "a b", "a\n", "ünï", "x" * 64, None, []], ids=repr
+)
+def test_names_that_could_lead_elsewhere_are_refused_before_a_url_is_built(
+    fm: Any, server: FaultServer, name: Any
+) -> None:
+    for call in (fm.chat, fm.stream_chat, fm.complete, fm.embed):
+        with pytest.raises(InvalidRequestError):
+            call(name, "Hi")
+    assert [] == server.seen
