@@ -1,0 +1,102 @@
+"""The workspace as an ASGI application."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from fm_client import catalog
+
+from ._control import control_routes
+from ._data_plane import DataPlane, data_routes
+from ._engine import Engine
+from ._errors import ServiceError, invalid_parameter, no_route
+from ._gateway import Balancer
+from ._guard import Guard, Rules
+from ._hosted import Hosted
+from ._limits import Metrics, RateLimiter
+from ._providers import Providers
+from ._quirks import TASKS
+from ._registry import Registry
+from ._secrets import Secrets
+from ._store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a workspace is put together from."""
+
+    rules: Rules
+    store: Store
+    engine: Engine
+    deploy_seconds: float = 0.0
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    clock: Callable[[], float] = time.time
+
+
+def build_app(parts: Parts) -> FastAPI:
+    """The application; it closes engine and store when it shuts down."""
+    registry = Registry(parts.store, hosted_models(), parts.clock, parts.deploy_seconds)
+    providers, metrics = Providers(Secrets(parts.secrets)), Metrics()
+    plane = DataPlane(registry, parts.engine, providers, RateLimiter(), Balancer(), metrics)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await parts.engine.aclose()
+        await providers.aclose()
+        parts.store.close()
+
+    app = FastAPI(title="Embedded workspace", docs_url=None, redoc_url=None, lifespan=lifespan, redirect_slashes=False)
+    app.include_router(control_routes(registry, metrics))
+    app.include_router(data_routes(plane))
+    _handle_errors(app)
+    app.add_middleware(Guard, rules=parts.rules)
+    return app
+
+
+def hosted_models() -> list[Hosted]:
+    """The models of the catalog that are hosted today: those that are not retired and have a task of ours."""
+    return [
+        Hosted(model.endpoint, model.display_name, model.task)
+        for model in catalog.models()
+        if model.task is not None and model.task in TASKS.values() and catalog.retirement(model.endpoint) is None
+    ]
+
+
+def _handle_errors(app: FastAPI) -> None:
+    @app.exception_handler(ServiceError)
+    async def service_error(request: Request, error: ServiceError) -> Response:
+        return error.response()
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid_body(request: Request, error: RequestValidationError) -> Response:
+        return _refusal(error).response()
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        if error.status_code in (404, 405):
+            return no_route(request.method, request.url.path).response()
+        return ServiceError(error.status_code, "BAD_REQUEST", str(error.detail)).response()
+
+    @app.exception_handler(Exception)
+    async def internal_error(request: Request, error: Exception) -> Response:
+        return ServiceError(500, "INTERNAL_ERROR", "The workspace failed; its log says why.").response()
+
+
+def _refusal(error: RequestValidationError) -> ServiceError:
+    """The management API's 400 for the first thing that is wrong with a body."""
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in first["loc"] if part != "body")
+    if first["type"] == "json_invalid":
+        return ServiceError(400, "MALFORMED_REQUEST", "Could not parse the request: it is not valid JSON.")
+    if first["type"] == "extra_forbidden":
+        return invalid_parameter(f"Could not parse request: unknown field '{path}'.")
+    return invalid_parameter(f"Could not parse request: {path or 'body'}: {first['msg']}")

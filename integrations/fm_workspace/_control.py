@@ -1,0 +1,144 @@
+"""The routes of the management API, `/api/2.0/serving-endpoints`."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import PlainTextResponse
+
+from ._engine import JSONObject
+from ._errors import ServiceError, invalid_parameter
+from ._limits import Metrics
+from ._models import (
+    AIGateway,
+    CreateEndpoint,
+    PatchNotifications,
+    PatchTags,
+    PatchTelemetry,
+    PutRateLimits,
+    UpdateConfig,
+    UpdateProvisioned,
+)
+from ._openapi import describe
+from ._quirks import TASKS, task_of
+from ._registry import Registry
+from ._views import detailed, summary, tag_list
+
+PREFIX = "/api/2.0/serving-endpoints"
+THROUGHPUT_CHUNK = 980
+"""`throughput_chunk_size` of the service's own example."""
+_FAMILIES = ("llama", "mixtral", "mistral", "dbrx", "mpt", "gte", "bge", "qwen", "gemma", "deepseek")
+
+
+def control_routes(registry: Registry, metrics: Metrics) -> APIRouter:
+    """All routes of the management API."""
+    router = APIRouter(prefix=PREFIX)
+    # A fixed path comes before one with a name in it.
+    _add_provisioned(router, registry)
+    _add_endpoints(router, registry)
+    _add_settings(router, registry)
+    _add_reports(router, registry, metrics)
+    return router
+
+
+def _add_provisioned(router: APIRouter, registry: Registry) -> None:
+    @router.post("/pt")
+    async def create_provisioned(body: CreateEndpoint) -> JSONObject:
+        return detailed(registry.create(body))
+
+    @router.put("/pt/{name}/config")
+    async def update_provisioned(name: str, body: UpdateProvisioned) -> JSONObject:
+        return detailed(registry.update_at_once(name, body.config))
+
+    @router.get("/get-model-optimization-info/{model}/{version}")
+    async def optimization_info(model: str, version: str) -> JSONObject:
+        return _optimization(model, version)
+
+
+def _add_endpoints(router: APIRouter, registry: Registry) -> None:
+    # MLflow's client ends the path of the collection with a slash.
+    @router.post("/", include_in_schema=False)
+    @router.post("")
+    async def create(body: CreateEndpoint) -> JSONObject:
+        return detailed(registry.create(body))
+
+    @router.get("/", include_in_schema=False)
+    @router.get("")
+    async def list_all() -> JSONObject:
+        return {"endpoints": [summary(endpoint) for endpoint in registry.all()]}
+
+    @router.get("/{name}")
+    async def get(name: str) -> JSONObject:
+        return detailed(registry.get(name))
+
+    @router.delete("/{name}")
+    async def delete(name: str) -> JSONObject:
+        registry.delete(name)
+        return {}
+
+
+def _add_settings(router: APIRouter, registry: Registry) -> None:
+    @router.put("/{name}/config")
+    async def update_config(name: str, body: UpdateConfig) -> JSONObject:
+        return detailed(registry.update(name, body))
+
+    @router.patch("/{name}/tags")
+    async def patch_tags(name: str, body: PatchTags) -> JSONObject:
+        return {"tags": tag_list(registry.retag(name, body))}
+
+    @router.put("/{name}/rate-limits")
+    async def put_rate_limits(name: str, body: PutRateLimits) -> JSONObject:
+        limits = [limit.given() for limit in body.rate_limits]
+        return {"rate_limits": registry.set_rate_limits(name, limits).rate_limits}
+
+    @router.put("/{name}/ai-gateway")
+    async def put_ai_gateway(name: str, body: AIGateway) -> JSONObject:
+        return registry.set_gateway(name, body).ai_gateway or {}
+
+    @router.patch("/{name}/notifications")
+    async def patch_notifications(name: str, body: PatchNotifications) -> JSONObject:
+        endpoint = registry.set_detail(name, "email_notifications", body.email_notifications)
+        return {"name": name, "email_notifications": endpoint.details.get("email_notifications")}
+
+    @router.patch("/{name}/telemetry-config")
+    async def patch_telemetry(name: str, body: PatchTelemetry) -> JSONObject:
+        return detailed(registry.set_detail(name, "telemetry_config", body.telemetry_config))
+
+
+def _add_reports(router: APIRouter, registry: Registry, metrics: Metrics) -> None:
+    @router.get("/{name}/metrics")
+    async def get_metrics(name: str) -> PlainTextResponse:
+        return PlainTextResponse(metrics.text(registry.get(name).name))
+
+    @router.get("/{name}/openapi")
+    async def get_openapi(name: str) -> JSONObject:
+        return describe(registry.get(name))
+
+    @router.get("/{name}/served-models/{served}/build-logs")
+    async def build_logs(name: str, served: str) -> JSONObject:
+        return {"logs": _log(registry, name, served)}
+
+    @router.get("/{name}/served-models/{served}/logs")
+    async def server_logs(name: str, served: str) -> JSONObject:
+        return {"logs": _log(registry, name, served)}
+
+
+def _log(registry: Registry, name: str, served: str) -> str:
+    endpoint = registry.get(name)
+    if endpoint.config.entity(served) is None:
+        raise ServiceError(404, "RESOURCE_DOES_NOT_EXIST", f"Endpoint '{name}' has no served entity '{served}'.")
+    lines = [f"served entity {served}: endpoint is {endpoint.ready}, {endpoint.config_update}"]
+    if endpoint.failed and endpoint.pending is not None:
+        lines.append(f"deployment failed: {endpoint.pending.failure}")
+    return "\n".join(lines)
+
+
+def _optimization(model: str, version: str) -> JSONObject:
+    """Whether, and in which steps, throughput can be provisioned for a Unity Catalog model."""
+    if model.count(".") != 2 or not version.isdigit():
+        raise invalid_parameter(
+            f"{model!r} version {version!r} is no Unity Catalog model: catalog.schema.model, number."
+        )
+    family = next((family for family in _FAMILIES if family in model.lower()), None)
+    if family is None and task_of(model, {}) == TASKS["chat"]:
+        return {"optimizable": False}
+    return {"optimizable": True, "model_type": family or "embedding", "throughput_chunk_size": THROUGHPUT_CHUNK}

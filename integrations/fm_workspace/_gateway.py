@@ -1,0 +1,82 @@
+"""Which served entity answers a query, what a gateway configuration refuses, and what is tried if one fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from . import _tokens
+from ._engine import JSONObject
+from ._errors import guardrail
+from ._lifecycle import Config, Endpoint, Entity, Route
+
+_FALLBACK_STATUS = 429
+_FALLBACK_SERVER_STATUS = 500
+
+
+class Balancer:
+    """Shares queries out in the configured proportions, evenly mixed (smooth weighted round robin)."""
+
+    def __init__(self) -> None:
+        self._credits: dict[tuple[str, int], dict[str, int]] = {}
+
+    def pick(self, endpoint: str, config: Config) -> Entity:
+        """The served entity whose turn it is."""
+        routes = [route for route in config.routes if route.percentage > 0]
+        credit = self._credits.setdefault((endpoint, config.version), {})
+        for route in routes:
+            credit[route.entity] = credit.get(route.entity, 0) + route.percentage
+        chosen = max(routes, key=lambda route: credit[route.entity])
+        credit[chosen.entity] -= 100
+        return _entity_of(config, chosen)
+
+
+def candidates(endpoint: Endpoint, config: Config, first: Entity) -> list[Entity]:
+    """`first`, then with `fallback_config` all others in the order they are listed in."""
+    fallback = ((endpoint.ai_gateway or {}).get("fallback_config") or {}).get("enabled")
+    return [first, *(entity for entity in config.entities if entity is not first)] if fallback else [first]
+
+
+def falls_back(status: int) -> bool:
+    """Whether a failure of this status is another entity's turn."""
+    return status == _FALLBACK_STATUS or status >= _FALLBACK_SERVER_STATUS
+
+
+def limits_of(endpoint: Endpoint) -> list[JSONObject]:
+    """The rate limits of an endpoint: those of its gateway, and those of the older kind."""
+    return [*endpoint.rate_limits, *((endpoint.ai_gateway or {}).get("rate_limits") or [])]
+
+
+def reserved_tokens(body: JSONObject) -> int:
+    """What a query counts against a token limit: its prompt, and what it allows the answer to take."""
+    if "messages" in body:
+        return _tokens.count_chat(body["messages"], body.get("tools")) + (body.get("max_tokens") or 0)
+    texts = body.get("prompt", body.get("input"))
+    return sum(map(_tokens.count, [texts] if isinstance(texts, str) else texts or [])) + (body.get("max_tokens") or 0)
+
+
+def check_input(endpoint: Endpoint, body: JSONObject) -> None:
+    """Raise the guardrail's 400 if the query holds a keyword that the endpoint refuses."""
+    _check_keywords(endpoint, "input", {key: body[key] for key in ("messages", "prompt", "input") if key in body})
+
+
+def check_output(endpoint: Endpoint, payload: JSONObject) -> None:
+    """Raise the guardrail's 400 if a whole answer holds a keyword that the endpoint refuses."""
+    _check_keywords(endpoint, "output", payload.get("choices"))
+
+
+def _check_keywords(endpoint: Endpoint, side: str, value: Any) -> None:
+    rules = ((endpoint.ai_gateway or {}).get("guardrails") or {}).get(side) or {}
+    keywords: Sequence[str] = rules.get("invalid_keywords") or []
+    text = json.dumps(value, ensure_ascii=False).casefold() if keywords else ""
+    for keyword in keywords:
+        if keyword and json.dumps(keyword.casefold(), ensure_ascii=False)[1:-1] in text:
+            raise guardrail(side, keyword)
+
+
+def _entity_of(config: Config, route: Route) -> Entity:
+    found = config.entity(route.entity)
+    if found is None:
+        raise ValueError(f"traffic leads to {route.entity!r}, which is not served")
+    return found

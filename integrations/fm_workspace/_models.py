@@ -1,0 +1,154 @@
+"""Bodies of the management API. A field that stands at the top and is not known is refused; below, it is kept."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ._engine import JSONObject
+
+
+class Body(BaseModel):
+    """The body of a request."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class Lenient(BaseModel):
+    """An object inside a body."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+    def given(self) -> JSONObject:
+        """What was sent, as JSON."""
+        return self.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+
+
+class Tag(Body):
+    """A tag of an endpoint."""
+
+    key: Annotated[str, Field(min_length=1, max_length=256)]
+    value: Annotated[str, Field(max_length=1024)] = ""
+
+
+class TrafficConfig(Lenient):
+    """How queries are shared out."""
+
+    routes: list[JSONObject] | None = None
+
+
+class CoreConfig(Lenient):
+    """What an endpoint is to serve."""
+
+    served_entities: list[JSONObject] | None = None
+    served_models: list[JSONObject] | None = None
+    traffic_config: TrafficConfig | None = None
+    auto_capture_config: JSONObject | None = None
+
+
+class RateLimit(Lenient):
+    """A limit per minute, in calls or tokens."""
+
+    renewal_period: Literal["minute"]
+    calls: Annotated[int, Field(ge=0)] | None = None
+    tokens: Annotated[int, Field(ge=0)] | None = None
+    key: Literal["user", "endpoint", "user_group", "service_principal"] | None = None
+    principal: str | None = None
+
+
+class Enabled(Lenient):
+    """Something that can be on or off."""
+
+    enabled: bool
+
+
+class GuardrailSide(Lenient):
+    """What is looked for in the texts of one direction."""
+
+    invalid_keywords: list[str] | None = None
+    valid_topics: list[str] | None = None
+    safety: bool | None = None
+    pii: JSONObject | None = None
+
+
+class Guardrails(Lenient):
+    """Guards of the texts in both directions."""
+
+    input: GuardrailSide | None = None
+    output: GuardrailSide | None = None
+
+
+class AIGateway(Body):
+    """Limits, fallback and guardrails of an endpoint."""
+
+    fallback_config: Enabled | None = None
+    guardrails: Guardrails | None = None
+    inference_table_config: JSONObject | None = None
+    rate_limits: list[RateLimit] | None = None
+    usage_tracking_config: JSONObject | None = None
+
+    def given(self) -> JSONObject:
+        """What was sent, as JSON."""
+        return self.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+
+
+class CreateEndpoint(Body):
+    """POST /api/2.0/serving-endpoints."""
+
+    name: str
+    config: CoreConfig | None = None
+    ai_gateway: AIGateway | None = None
+    tags: list[Tag] = Field(default_factory=list)
+    rate_limits: list[RateLimit] = Field(default_factory=list)
+    route_optimized: bool | None = None
+    budget_policy_id: str | None = None
+    description: str | None = None
+    email_notifications: JSONObject | None = None
+    telemetry_config: JSONObject | None = None
+
+
+class UpdateConfig(Body):
+    """PUT /api/2.0/serving-endpoints/{name}/config."""
+
+    name: str | None = None
+    served_entities: list[JSONObject] | None = None
+    served_models: list[JSONObject] | None = None
+    traffic_config: TrafficConfig | None = None
+    auto_capture_config: JSONObject | None = None
+
+
+class UpdateProvisioned(Body):
+    """PUT /api/2.0/serving-endpoints/pt/{name}/config."""
+
+    config: CoreConfig
+
+
+class PatchTags(Body):
+    """PATCH /api/2.0/serving-endpoints/{name}/tags."""
+
+    add_tags: list[Tag] = Field(default_factory=list)
+    delete_tags: list[str] = Field(default_factory=list)
+
+
+class PutRateLimits(Body):
+    """PUT /api/2.0/serving-endpoints/{name}/rate-limits."""
+
+    rate_limits: list[RateLimit] = Field(default_factory=list)
+
+
+class PatchNotifications(Body):
+    """PATCH /api/2.0/serving-endpoints/{name}/notifications."""
+
+    email_notifications: JSONObject | None = None
+
+
+class PatchTelemetry(Body):
+    """PATCH /api/2.0/serving-endpoints/{name}/telemetry-config."""
+
+    telemetry_config: JSONObject | None = None
+
+
+def given_config(config: CoreConfig | UpdateConfig | None) -> dict[str, Any]:
+    """A configuration as it was sent."""
+    return config.model_dump(mode="json", exclude_unset=True, exclude_none=True) if config is not None else {}

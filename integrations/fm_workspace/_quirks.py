@@ -1,0 +1,129 @@
+"""How an endpoint behaves on the wire: its model family's habits, changed by its tags.
+
+tag                  value                                      effect
+fm_deploy_seconds    seconds                                    how long a deployment takes
+fm_deploy_fail       a message                                  every deployment of the endpoint fails with it
+fm_task              chat, completions or embeddings            task of a provisioned endpoint
+fm_usage_style       cumulative, nulls, final or never          usage in a stream
+fm_content_style     text or parts                              content as a string, or as a list of typed parts
+fm_reject_fields     names, separated by commas                 request fields that are refused as unknown
+fm_batch_limit       number                                     texts per embedding request; more is a 429
+fm_dimension         number                                     length of a provisioned endpoint's vectors
+fm_normalized        true or false                              whether vectors have length 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from ._errors import ServiceError, invalid_parameter
+
+UsageStyle = Literal["cumulative", "nulls", "final", "never"]
+ContentStyle = Literal["text", "parts"]
+
+DEFAULT_DIMENSION = 1024
+"""Length of the vectors of all hosted embedding models (GTE, BGE and Qwen3)."""
+MAX_DIMENSION = 8192
+MAX_DEPLOY_SECONDS = 86_400.0
+TASKS = {
+    "chat": "llm/v1/chat",
+    "completions": "llm/v1/completions",
+    "embeddings": "llm/v1/embeddings",
+}
+_STYLES: dict[str, tuple[str, ...]] = {
+    "fm_usage_style": ("cumulative", "nulls", "final", "never"),
+    "fm_content_style": ("text", "parts"),
+    "fm_normalized": ("true", "false"),
+    "fm_task": (*TASKS, *TASKS.values()),
+}
+_NUMBERS: dict[str, float] = {
+    "fm_deploy_seconds": MAX_DEPLOY_SECONDS,
+    "fm_batch_limit": 1e6,
+    "fm_dimension": MAX_DIMENSION,
+}
+# These families' routes answer `stream_options` with 400, seen by several clients.
+_NO_STREAM_OPTIONS = ("claude", "gemini", "qwen")
+
+
+@dataclass(frozen=True, slots=True)
+class Quirks:
+    """The wire habits of one endpoint."""
+
+    usage_style: UsageStyle = "cumulative"
+    content_style: ContentStyle = "text"
+    rejected_fields: frozenset[str] = frozenset()
+    batch_limit: int | None = None
+    dimension: int = DEFAULT_DIMENSION
+    normalized: bool = False
+    free_dimension: bool = False
+    """Whether a request may ask for shorter vectors (`dimensions`)."""
+    claude: bool = False
+    """Whether the model counts cached tokens beside the prompt's, and shows signed reasoning when asked to."""
+
+
+def quirks_of(model: str, tags: Mapping[str, str]) -> Quirks:
+    """The habits of the family that `model` (an endpoint's or a model's name) belongs to, under `tags`."""
+    family = model.lower()
+    style = tags.get("fm_usage_style") or _usage_style(family)
+    parts = tags.get("fm_content_style") or ("parts" if "gpt-oss" in family.replace("_", "-") else "text")
+    rejected = {"stream_options"} if any(name in family for name in _NO_STREAM_OPTIONS) else set()
+    if "fm_reject_fields" in tags:
+        rejected = {name.strip() for name in tags["fm_reject_fields"].split(",") if name.strip()}
+    return Quirks(
+        usage_style=style,  # type: ignore[arg-type]  # check_tags has let only the four through
+        content_style=parts,  # type: ignore[arg-type]  # likewise
+        rejected_fields=frozenset(rejected),
+        batch_limit=int(float(tags["fm_batch_limit"])) if "fm_batch_limit" in tags else None,
+        dimension=int(float(tags.get("fm_dimension", DEFAULT_DIMENSION))),
+        normalized=tags.get("fm_normalized", "false" if "gte" in family else "true") == "true",
+        free_dimension="qwen3-embedding" in family,
+        claude="claude" in family,
+    )
+
+
+def check_tags(tags: Mapping[str, str]) -> None:
+    """Raise the service's 400 for a tag of ours with a value that means nothing."""
+    for key, value in tags.items():
+        if key in _STYLES and value not in _STYLES[key]:
+            raise invalid_parameter(f"Tag {key} must be one of {', '.join(_STYLES[key])}, not {value!r}.")
+        if key in _NUMBERS:
+            _check_number(key, value, _NUMBERS[key])
+
+
+def deploy_seconds(tags: Mapping[str, str], default: float) -> float:
+    """How long a deployment of an endpoint with `tags` takes."""
+    return float(tags.get("fm_deploy_seconds", default))
+
+
+def task_of(model: str, tags: Mapping[str, str]) -> str:
+    """The task of a provisioned model: its tag `fm_task`, else what its name says, else chat."""
+    if tagged := tags.get("fm_task"):
+        return TASKS.get(tagged, tagged)
+    words = set(model.lower().replace("-", "_").replace(".", "_").split("_"))
+    if words & {"gte", "bge", "embedding", "embeddings", "embed"}:
+        return TASKS["embeddings"]
+    return TASKS["completions"] if words & {"base", "completion", "completions"} else TASKS["chat"]
+
+
+def _usage_style(family: str) -> str:
+    if "claude" in family:
+        return "nulls"
+    return "final" if "gpt-" in family and "gpt-oss" not in family else "cumulative"
+
+
+def _check_number(key: str, value: str, largest: float) -> None:
+    if _number(key, value) > largest or (key != "fm_deploy_seconds" and float(value) < 1):
+        raise invalid_parameter(f"Tag {key} is out of range: {value!r}.")
+
+
+def _number(key: str, value: str) -> float:
+    failure: ServiceError = invalid_parameter(f"Tag {key} must be a number of 0 or more, not {value!r}.")
+    try:
+        number = float(value)
+    except ValueError as exc:
+        raise failure from exc
+    if not number >= 0:
+        raise failure
+    return number

@@ -1,0 +1,249 @@
+"""What the query API accepts, and how it refuses the rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, ValidationError
+
+from ._engine import JSONObject
+from ._errors import ServiceError, bad_request, unknown_field, unreadable
+from ._messages import MAX_TOOLS, ChatMessage, NamedTool, ResponseFormat, StrictModel, Tool
+from ._quirks import TASKS, Quirks
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+MAX_CHOICES = 5
+MAX_TEMPERATURE = 2.0
+_ONLY_OPENAI = frozenset(
+    {"max_completion_tokens", "verbosity", "logit_bias", "metadata", "store", "service_tier", "prompt_cache_key"}
+)
+"""Fields of OpenAI's own API that only its models' routes know."""
+
+
+class StreamOptions(StrictModel):
+    """Whether a stream ends with a chunk of usage."""
+
+    include_usage: bool | None = None
+
+
+class Thinking(StrictModel):
+    """Reasoning, switched on with a budget of tokens."""
+
+    type: Literal["enabled", "disabled", "adaptive"]
+    budget_tokens: Annotated[int, Field(ge=1)] | None = None
+
+
+class SamplingRequest(StrictModel):
+    """What chat and completions share. Ranges: the service's API reference."""
+
+    model: str | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=MAX_TEMPERATURE, allow_inf_nan=False)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    top_k: Annotated[int, Field(ge=1)] | None = None
+    stop: str | list[str] | None = None
+    n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    seed: int | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    user: str | None = None
+    client_request_id: str | None = None
+    usage_context: dict[str, str] | None = None
+    extra_params: dict[str, str] | None = None
+
+
+class ChatRequest(SamplingRequest):
+    """A chat query."""
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] | None = None
+    tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    thinking: Thinking | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+
+
+class CompletionRequest(SamplingRequest):
+    """A completions query."""
+
+    prompt: Text | Annotated[list[Text], Field(min_length=1)]
+    logprobs: int | None = None
+
+
+class EmbeddingRequest(StrictModel):
+    """An embeddings query."""
+
+    input: str | Annotated[list[str], Field(min_length=1)]
+    model: str | None = None
+    instruction: str | None = None
+    dimensions: Annotated[int, Field(ge=1)] | None = None
+    encoding_format: Literal["float", "base64"] | None = None
+    user: str | None = None
+    client_request_id: str | None = None
+    usage_context: dict[str, str] | None = None
+    extra_params: dict[str, str] | None = None
+
+
+REQUESTS: dict[str, type[StrictModel]] = {
+    TASKS["chat"]: ChatRequest,
+    TASKS["completions"]: CompletionRequest,
+    TASKS["embeddings"]: EmbeddingRequest,
+}
+
+
+def read_object(body: bytes) -> JSONObject:
+    """The JSON object of a request's body."""
+    try:
+        value = json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as exc:
+        raise unreadable(f"invalid JSON ({type(exc).__name__})") from exc
+    if not isinstance(value, dict):
+        raise unreadable(f"cannot unmarshal {_json_type(value)} into an object")
+    return value
+
+
+def check(task: str, body: JSONObject, quirks: Quirks, *, openai: bool = False) -> None:
+    """Raise the service's 400 unless `body` is a query of `task` that a route with `quirks` takes.
+
+    `openai` says that the route speaks OpenAI's own API, which knows some more fields.
+    """
+    _check_rejected(body, quirks.rejected_fields)
+    known = {key: value for key, value in body.items() if not (openai and key in _ONLY_OPENAI)}
+    try:
+        REQUESTS[task].model_validate(known)
+    except ValidationError as exc:
+        raise _refusal(exc, body) from exc
+    _CHECKS[task](body, quirks, openai)
+
+
+def _check_rejected(body: JSONObject, rejected: frozenset[str]) -> None:
+    for name in body.keys() & rejected:
+        raise unknown_field(name)
+    tools = body.get("tools")
+    functions = [tool.get("function") for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
+    for function in functions:
+        for name in (function.keys() & rejected) if isinstance(function, dict) else ():
+            raise unknown_field(name)
+
+
+def _check_chat(body: JSONObject, quirks: Quirks, openai: bool) -> None:
+    _check_order(body["messages"])
+    _check_tool_choice(body.get("tools") or [], body.get("tool_choice"))
+    if (body.get("logprobs") or body.get("top_logprobs")) and not openai:
+        raise bad_request("logprobs is not supported by this model")
+    thinking, limit = body.get("thinking") or {}, body.get("max_tokens")
+    if limit and thinking.get("budget_tokens", 0) >= limit:
+        raise bad_request("max_tokens must be greater than thinking.budget_tokens")
+
+
+def _check_completion(body: JSONObject, quirks: Quirks, openai: bool) -> None:
+    if body.get("logprobs") is not None and not openai:
+        raise bad_request("logprobs is not supported by this model")
+
+
+def _check_embedding(body: JSONObject, quirks: Quirks, openai: bool) -> None:
+    wanted = body.get("dimensions")
+    if wanted is None or openai:
+        return
+    if not quirks.free_dimension:
+        raise unknown_field("dimensions")
+    if wanted > quirks.dimension:
+        raise bad_request(f"dimensions must be at most {quirks.dimension}, got {wanted}")
+
+
+_CHECKS = {
+    TASKS["chat"]: _check_chat,
+    TASKS["completions"]: _check_completion,
+    TASKS["embeddings"]: _check_embedding,
+}
+
+
+def _check_order(messages: Sequence[Mapping[str, Any]]) -> None:
+    """System messages lead; a tool's result follows the message that called it; an answer says or calls something."""
+    open_calls: set[str] = set()
+    for position, message in enumerate(messages):
+        role = message["role"]
+        if role == "assistant":
+            open_calls = {call["id"] for call in message.get("tool_calls") or []}
+            if not message.get("content") and not open_calls:
+                raise bad_request(f"messages[{position}]: an assistant message needs content or tool_calls")
+        elif role == "tool":
+            _check_result(message["tool_call_id"], open_calls, position)
+        elif role == "system" and any(earlier["role"] != "system" for earlier in messages[:position]):
+            raise bad_request("system messages must come first in messages")
+        else:
+            open_calls = set()
+    if all(message["role"] == "system" for message in messages):
+        raise bad_request("messages must hold at least one message that is not a system message")
+
+
+def _check_result(call_id: str, open_calls: set[str], position: int) -> None:
+    if call_id not in open_calls:
+        raise bad_request(
+            f'messages[{position}]: tool_call_id "{call_id}" answers no tool call of the assistant message before it'
+        )
+
+
+def _check_tool_choice(tools: Sequence[Mapping[str, Any]], choice: Any) -> None:
+    names = [tool["function"]["name"] for tool in tools]
+    if len(set(names)) < len(names):
+        raise bad_request("the names of tools must be unique")
+    if choice in (None, "none"):
+        return
+    if not tools:
+        raise bad_request("tool_choice is only allowed when tools are given")
+    if isinstance(choice, dict) and choice["function"]["name"] not in names:
+        raise bad_request(f'tool_choice names the tool "{choice["function"]["name"]}", which is not in tools')
+
+
+def _refusal(exc: ValidationError, body: JSONObject) -> ServiceError:
+    """The answer to the first of pydantic's findings; unknown fields come first, as the JSON reader does."""
+    found = exc.errors(include_url=False, include_context=True)
+    found.sort(key=lambda error: error["type"] != "extra_forbidden")
+    error = found[0]
+    where = [part for part in error["loc"] if isinstance(part, int) or part in _words_of(body)]
+    name = str(error["loc"][-1])
+    if error["type"] == "extra_forbidden":
+        return unknown_field(name)
+    if error["type"] == "missing":
+        return _missing(name, error["loc"])
+    path = _path(where) or name
+    if error["type"].endswith("_type"):
+        return unreadable(f"cannot unmarshal {_json_type(error['input'])} into field {path}: {error['msg']}")
+    return bad_request(f"{path}: {error['msg']}")
+
+
+def _missing(name: str, loc: Sequence[str | int]) -> ServiceError:
+    if "function" in loc and loc[0] == "tools":
+        return bad_request(f'"{name}" is a required property for "function" object in parameter "tools"')
+    if name in ("input", "prompt", "messages"):
+        return bad_request(f"Missing required parameter: '{name}'")
+    return bad_request(f'"{name}" is a required property of {_path(loc[:-1]) or "the request"}')
+
+
+def _words_of(value: Any) -> set[str]:
+    """All keys in a JSON value; a place named by pydantic may also hold names of its own."""
+    if isinstance(value, dict):
+        return set(value).union(*map(_words_of, value.values()))
+    return set().union(*map(_words_of, value)) if isinstance(value, list) else set()
+
+
+def _path(loc: Sequence[str | int]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+    return text.removeprefix(".")
+
+
+def _json_type(value: Any) -> str:
+    names = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+    return names.get(type(value), "null")
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,172 @@
+"""The embedded workspace: start, stop, and the one that a process shares."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import secrets as random_secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing, suppress
+from types import TracebackType
+from typing import Self
+
+from ._app import Parts, build_app
+from ._engine import Engine
+from ._guard import LOOPBACK_NAMES, Rules, digest_of
+from ._server import ServerThread, listen, make_server
+from ._simulated import SimulatedEngine
+from ._store import IN_MEMORY, Store
+from ._urls import is_loopback
+
+LOOPBACK = "127.0.0.1"
+TOKEN_BYTES = 32
+
+
+class Workspace:
+    """A workspace on this machine that speaks the service's REST API, over real HTTP, behind a token.
+
+    >>> from fm_client import Client
+    >>> with Workspace.start() as ws, Client(host=ws.host, token=ws.token) as fm:
+    ...     answer = fm.chat("databricks-meta-llama-3-3-70b-instruct", "The sky is blue. What colour is the sky?")
+    >>> answer.text
+    'The sky is blue.'
+    """
+
+    def __init__(self, host: str, token: str, thread: ServerThread) -> None:
+        self.host = host
+        """Base address, such as `http://127.0.0.1:40123`."""
+        self.token = token
+        """The bearer token that every request needs."""
+        self._thread = thread
+        self._pid = os.getpid()
+
+    @classmethod
+    def start(
+        cls,
+        *,
+        engine: str | Engine = "simulated",
+        state: str | os.PathLike[str] = IN_MEMORY,
+        deploy_seconds: float = 0.0,
+        token: str | None = None,
+        secrets: Mapping[str, str] | None = None,
+        port: int = 0,
+        clock: Callable[[], float] = time.time,
+    ) -> Self:
+        """Start a workspace in a daemon thread, on a loopback port.
+
+        `engine` answers hosted and provisioned endpoints: "simulated", or an engine such as `Upstream(...)`.
+        `state` is the SQLite file that keeps endpoints over restarts; without it they end with the workspace.
+        `deploy_seconds` is how long a deployment takes (an endpoint's tag `fm_deploy_seconds` comes first).
+        `token` is made at random unless given. `secrets` maps `"scope/key"` to what `{{secrets/scope/key}}` stands for.
+        `clock` (Unix seconds) decides when a deployment is over.
+        """
+        chosen = token or random_secrets.token_urlsafe(TOKEN_BYTES)
+        chosen_engine = engine_of(engine)
+        with ExitStack() as undo:
+            sock = undo.enter_context(closing(listen(LOOPBACK, port)))
+            store = undo.enter_context(closing(Store(state)))
+            parts = Parts(Rules(digest_of(chosen)), store, chosen_engine, deploy_seconds, secrets or {}, clock)
+            thread = ServerThread(build_app(parts), sock)
+            thread.start()
+            undo.pop_all()  # from here on the thread closes them
+        return cls(f"http://{LOOPBACK}:{sock.getsockname()[1]}", chosen, thread)
+
+    def stop(self) -> None:
+        """Stop serving. A forked child, in which the server does not run, leaves its parent's alone."""
+        if self._pid == os.getpid():
+            self._thread.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"Workspace(host={self.host!r})"
+
+
+class _Shared:
+    """The workspace that all of a process shares; a forked child starts its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._workspace: Workspace | None = None
+
+    def get(self) -> Workspace:
+        with self._lock:
+            if self._workspace is None:
+                self._workspace = Workspace.start()
+            return self._workspace
+
+    def stop(self) -> None:
+        with self._lock:
+            workspace, self._workspace = self._workspace, None
+        if workspace is not None:
+            workspace.stop()
+
+    def forget(self) -> None:
+        self._lock = threading.Lock()
+        self._workspace = None
+
+
+_shared = _Shared()
+atexit.register(_shared.stop)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_shared.forget)
+
+
+def local() -> Workspace:
+    """The workspace that this process shares, started when it is first asked for and stopped at exit.
+
+    It keeps nothing over restarts. `Client(host="local")` talks to it.
+    """
+    return _shared.get()
+
+
+def serve(
+    host: str = LOOPBACK,
+    port: int = 0,
+    *,
+    token: str,
+    state: str | os.PathLike[str] = IN_MEMORY,
+    engine: str | Engine = "simulated",
+    deploy_seconds: float = 0.0,
+    secrets: Mapping[str, str] | None = None,
+    allow_remote: bool = False,
+    host_names: tuple[str, ...] = (),
+    on_start: Callable[[str], None] | None = None,
+    log_level: str = "warning",
+) -> None:
+    """Serve a workspace until SIGINT or SIGTERM; call it in the main thread.
+
+    `on_start` is told the address (with the port that 0 was replaced by) just before requests are answered.
+    An address that other machines can reach needs `allow_remote=True`, and `host_names` they may call it by.
+    """
+    if not is_loopback(host) and not allow_remote:
+        raise ValueError(f"{host} can be reached from other machines; say allow_remote=True if that is meant")
+    names = LOOPBACK_NAMES | {name.lower() for name in (_authority(host), *host_names)}
+    rules, chosen = Rules(digest_of(token), names), engine_of(engine)
+    with closing(listen(host, port)) as sock, closing(Store(state)) as store:
+        server = make_server(build_app(Parts(rules, store, chosen, deploy_seconds, secrets or {})), log_level=log_level)
+        if on_start is not None:
+            on_start(f"http://{_authority(host)}:{sock.getsockname()[1]}")
+        with suppress(KeyboardInterrupt):  # uvicorn raises it again once it has stopped
+            server.run(sockets=[sock])
+
+
+def engine_of(engine: str | Engine) -> Engine:
+    """The engine that is meant."""
+    if engine == "simulated":
+        return SimulatedEngine()
+    if isinstance(engine, str):
+        raise ValueError(f'engine is "simulated" or an engine such as Upstream(base_url=...), not {engine!r}')
+    return engine
+
+
+def _authority(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
