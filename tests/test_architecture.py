@@ -47,7 +47,19 @@ FRAMEWORKS = {
 }
 """What `import fm_client` must not load."""
 
-DOES_IO = {"_auth", "_base", "_borrowed", "_client", "_config", "_heads", "_http", "_network", "_pair", "_pool"}
+DOES_IO = {
+    "_auth",
+    "_base",
+    "_borrowed",
+    "_client",
+    "_heads",
+    "_http",
+    "_network",
+    "_oauth",
+    "_pair",
+    "_pool",
+    "_sources",
+}
 """What may do I/O, read a clock, or import what does. All others of the core are declared pure, in pyproject.toml."""
 
 EXEMPT = {"_version"}

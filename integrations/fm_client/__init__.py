@@ -8,7 +8,7 @@
 """
 
 from . import _catalog as catalog
-from ._client import AsyncClient, Client, EmbedParams
+from ._client import AsyncClient, Client
 from ._config import Settings
 from ._errors import (
     APIConnectionError,
@@ -38,11 +38,12 @@ from ._errors import (
     TLSError,
     UnprocessableEntityError,
 )
+from ._hosts import is_loopback
 from ._http import HTTP, AsyncHTTP
 from ._negotiate import DroppedParameterWarning
 from ._pair import Clients
 from ._profiles import ModelProfile, profile_for
-from ._requests import ChatParams, CompletionParams
+from ._requests import ChatParams, CompletionParams, EmbedParams
 from ._routes import Route, route_of
 from ._version import __version__
 from ._wire import Reply, Request, Timeout
@@ -177,6 +178,7 @@ __all__ = [
     "Usage",
     "__version__",
     "catalog",
+    "is_loopback",
     "profile_for",
     "route_of",
 ]

@@ -7,29 +7,16 @@ import importlib
 import inspect
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import SecretStr
 
 from ._errors import ConfigurationError
+from ._wire import Credential
 
 TokenLike = str | SecretStr | Callable[[], str] | Callable[[], Awaitable[str]]
 
 MAX_TOKEN_CHARS = 16_384
-
-
-class Credential(Protocol):
-    """Something that has a bearer token. `stale` is a token that the service refused: give another one if there is."""
-
-    kind: str
-
-    def token(self, stale: str | None = None, run: Any = None) -> str:
-        """The token, for `Client`; `run` drives a flow, for credentials that ask the service."""
-        ...
-
-    async def atoken(self, stale: str | None = None, run: Any = None) -> str:
-        """The token, for `AsyncClient`."""
-        ...
 
 
 class StaticToken:

@@ -12,6 +12,7 @@ from ._auth import TokenLike
 from ._config import LOCAL, Settings
 from ._context import Context
 from ._errors import ConfigurationError
+from ._sources import resolve_settings
 from ._wire import Timeout
 
 
@@ -46,7 +47,7 @@ class BaseClient:
         if host == LOCAL:
             host, token = _local()
         _check_options(options)
-        settings = Settings.resolve(
+        settings = resolve_settings(
             host,
             token,
             profile,
@@ -90,11 +91,14 @@ class BaseClient:
         """A copy shares the connections: they are safe to share, and cannot be doubled."""
         return self
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled without secret and connections: where it is unpickled, the token is looked up anew."""
+    def recipe(self) -> dict[str, Any]:
+        """Arguments that make such a client again. Secrets are not among them: they are looked up anew."""
         if self._http_client is not None:
             raise TypeError("a client with its own http_client cannot be pickled")
-        return _rebuild, (type(self), self._origin, self._verify)
+        return {name: value for name, value in {**self._origin, "verify": self._verify}.items() if value is not None}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.recipe())
 
 
 def _check_options(options: dict[str, Any]) -> None:
@@ -104,8 +108,8 @@ def _check_options(options: dict[str, Any]) -> None:
             raise ConfigurationError(f"unknown option {name!r}; there are: {', '.join(sorted(known))}")
 
 
-def _rebuild(cls: type[BaseClient], origin: dict[str, Any], verify: Any) -> BaseClient:
-    return cls(**origin, verify=verify)
+def _rebuild(cls: type[BaseClient], recipe: dict[str, Any]) -> BaseClient:
+    return cls(**recipe)
 
 
 def _local() -> tuple[str, str]:

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from ._config import check_max_retries, check_timeout
 from ._context import Context
-from ._embeddings import DEFAULT_BATCH_SIZE, EmbedCall
 from ._errors import (
     APIConnectionError,
     APIError,
@@ -81,27 +80,6 @@ def stream_complete(context: Context, model: Models, prompt: Any, params: Mappin
     """The flow of a streamed completion. Bad arguments raise at once."""
     body = {**completion_body(prompt, params), "stream": True}
     return _streamed(_Call.of(context, model, body, params, stream=True), CompletionChunk)
-
-
-def embed_call(context: Context, model: str, params: Mapping[str, Any]) -> EmbedCall:
-    """What all batches of an `embed` call share."""
-    timeout, extra = params.get("timeout"), params.get("extra_body") or {}
-    fields = {"instruction": params.get("instruction"), "dimensions": params.get("dimensions"), **extra}
-    return EmbedCall(
-        check_endpoint_name(model),
-        {name: value for name, value in fields.items() if value is not None},
-        context.settings.timeout if timeout is None else check_timeout(timeout),
-        None if params.get("max_retries") is None else check_max_retries(params["max_retries"]),
-    )
-
-
-def batch_size(given: int | None) -> int:
-    """How many texts go into one request."""
-    if given is None:
-        return DEFAULT_BATCH_SIZE
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise InvalidRequestError(f"batch_size must be a whole number from 1, not {given!r}")
-    return given
 
 
 def endpoint_names(model: Models) -> tuple[str, ...]:

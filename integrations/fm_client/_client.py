@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, Self, TypeVar, Unpack
 
 from . import _calls
 from ._base import BaseClient
 from ._calls import Models
 from ._context import Context
-from ._embeddings import assemble, check_inputs, embed_batch, split
+from ._embeddings import EmbedJob
 from ._endpoints import AsyncEndpoints, Endpoints
-from ._errors import FMError
+from ._errors import APIError, FMError
 from ._http import HTTP, AsyncHTTP
-from ._requests import CallOptions, ChatParams, CompletionParams, Messages
+from ._requests import ChatParams, CompletionParams, EmbedParams, Messages
 from ._wire import Attempt, Command, Done, Emit, Flow, Read, Reply, Token, step
 from .types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, EmbeddingResponse
 
 T = TypeVar("T")
-
-
-class EmbedParams(CallOptions, total=False):
-    """Optional fields of an `embed` call."""
-
-    instruction: str | None
-    """Sent with every text, for models that want one for queries."""
-    dimensions: int | None
-    normalize: bool
-    """Scale each vector to length 1, on this side."""
-    batch_size: int | None
-    """Texts in one request (default 100)."""
 
 
 class Client(BaseClient):
@@ -54,7 +42,9 @@ class Client(BaseClient):
         """A whole chat answer; with several models, of the first that can answer."""
         return self._run(_calls.chat(self._context, model, messages, params))
 
-    def stream_chat(self, model: Models, messages: Messages, **params: Unpack[ChatParams]) -> Iterator[ChatChunk]:
+    def stream_chat(
+        self, model: Models, messages: Messages, **params: Unpack[ChatParams]
+    ) -> Generator[ChatChunk, None, None]:
         """A chat answer in pieces. The last chunk has the usage and, in `.response`, the whole answer."""
         return self._stream(_calls.stream_chat(self._context, model, messages, params))
 
@@ -66,16 +56,18 @@ class Client(BaseClient):
 
     def stream_complete(
         self, model: Models, prompt: str | list[str], **params: Unpack[CompletionParams]
-    ) -> Iterator[CompletionChunk]:
+    ) -> Generator[CompletionChunk, None, None]:
         """A text completion in pieces; the last one has the usage and, in `.response`, the whole completion."""
         return self._stream(_calls.stream_complete(self._context, model, prompt, params))
 
     def embed(self, model: str, inputs: str | Iterable[str], **params: Unpack[EmbedParams]) -> EmbeddingResponse:
         """The vectors of any number of texts, in their order: split, sent several at a time, checked."""
-        call = _calls.embed_call(self._context, model, params)
-        batches = split(check_inputs(inputs), _calls.batch_size(params.get("batch_size")))
-        flows = [embed_batch(self._context, call, start, texts) for start, texts in batches]
-        return assemble(self._run_all(flows), model, normalize=params.get("normalize", False))
+        job = EmbedJob(self._context, model, inputs, params)
+        try:
+            self._run_all(job.flows())
+        except APIError as error:
+            raise job.failed(error) from error.__cause__
+        return job.response()
 
     def close(self) -> None:
         """Close all connections."""
@@ -97,19 +89,20 @@ class Client(BaseClient):
             command = step(flow, *self._perform(command))
         return command.value
 
-    def _run_all(self, flows: list[Flow[list[T]]]) -> list[T]:
+    def _run_all(self, flows: list[Flow[None]]) -> None:
         """Drive several flows at once; the first failure ends them all."""
         if len(flows) == 1:
             return self._run(flows[0])
         with ThreadPoolExecutor(min(len(flows), self.settings.concurrency), "fm-embed") as pool:
             futures = [pool.submit(self._run, flow) for flow in flows]
             try:
-                return [item for future in futures for item in future.result()]
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+                for future in as_completed(futures):
+                    future.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+        return None
 
-    def _stream(self, flow: Flow[None]) -> Iterator[Any]:
+    def _stream(self, flow: Flow[None]) -> Generator[Any, None, None]:
         """Drive `flow`, giving out what it emits; whatever ends it, the connection is let go."""
         reply: Reply | None = None
         try:
@@ -168,7 +161,9 @@ class AsyncClient(BaseClient):
         """A whole chat answer; with several models, of the first that can answer."""
         return await self._run(_calls.chat(self._context, model, messages, params))
 
-    def stream_chat(self, model: Models, messages: Messages, **params: Unpack[ChatParams]) -> AsyncIterator[ChatChunk]:
+    def stream_chat(
+        self, model: Models, messages: Messages, **params: Unpack[ChatParams]
+    ) -> AsyncGenerator[ChatChunk, None]:
         """A chat answer in pieces. The last chunk has the usage and, in `.response`, the whole answer."""
         return self._stream(_calls.stream_chat(self._context, model, messages, params))
 
@@ -180,16 +175,18 @@ class AsyncClient(BaseClient):
 
     def stream_complete(
         self, model: Models, prompt: str | list[str], **params: Unpack[CompletionParams]
-    ) -> AsyncIterator[CompletionChunk]:
+    ) -> AsyncGenerator[CompletionChunk, None]:
         """A text completion in pieces; the last one has the usage and, in `.response`, the whole completion."""
         return self._stream(_calls.stream_complete(self._context, model, prompt, params))
 
     async def embed(self, model: str, inputs: str | Iterable[str], **params: Unpack[EmbedParams]) -> EmbeddingResponse:
         """The vectors of any number of texts, in their order: split, sent several at a time, checked."""
-        call = _calls.embed_call(self._context, model, params)
-        batches = split(check_inputs(inputs), _calls.batch_size(params.get("batch_size")))
-        flows = [embed_batch(self._context, call, start, texts) for start, texts in batches]
-        return assemble(await self._run_all(flows), model, normalize=params.get("normalize", False))
+        job = EmbedJob(self._context, model, inputs, params)
+        try:
+            await self._run_all(job.flows())
+        except APIError as error:
+            raise job.failed(error) from error.__cause__
+        return job.response()
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
@@ -211,22 +208,23 @@ class AsyncClient(BaseClient):
             command = step(flow, *await self._perform(command))
         return command.value
 
-    async def _run_all(self, flows: list[Flow[list[T]]]) -> list[T]:
+    async def _run_all(self, flows: list[Flow[None]]) -> None:
         """Drive several flows at once; the first failure ends them all."""
         gate = asyncio.Semaphore(self.settings.concurrency)
 
-        async def run(flow: Flow[list[T]]) -> list[T]:
+        async def run(flow: Flow[None]) -> None:
             async with gate:
-                return await self._run(flow)
+                await self._run(flow)
 
         tasks = [asyncio.ensure_future(run(flow)) for flow in flows]
         try:
-            return [item for items in await asyncio.gather(*tasks) for item in items]
+            await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _stream(self, flow: Flow[None]) -> AsyncIterator[Any]:
+    async def _stream(self, flow: Flow[None]) -> AsyncGenerator[Any, None]:
         """Drive `flow`, giving out what it emits; whatever ends it, the connection is let go."""
         reply: Reply | None = None
         try:

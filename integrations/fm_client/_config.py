@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from ._auth import Credential, TokenLike
 from ._errors import ConfigurationError
-from ._sources import Sources
-from ._wire import Timeout
+from ._wire import Credential, Timeout
 
 DEFAULT_MAX_RETRIES = 2
 """Repeats after the first attempt, so three attempts in all (as the OpenAI SDK does)."""
@@ -28,7 +24,7 @@ StreamEnd = Literal["either", "both", "off"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a client needs to know. Made by `Settings.resolve`; the credential is in no repr, pickle or comparison."""
+    """What a client needs to know. Made by `resolve_settings`; the credential is in no repr, pickle or comparison."""
 
     host: str
     credential: Credential = field(repr=False, compare=False)
@@ -41,37 +37,6 @@ class Settings:
     max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES
     max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES
     max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES
-
-    @classmethod
-    def resolve(
-        cls,
-        host: str | None = None,
-        token: TokenLike | None = None,
-        profile: str | None = None,
-        *,
-        timeout: float | Timeout | None = None,
-        max_retries: int | None = None,
-        client_id: str | None = None,
-        client_secret: str | None = None,
-        auth_type: str | None = None,
-        environ: Mapping[str, str] | None = None,
-        **options: Any,
-    ) -> Settings:
-        """Settings from arguments, environment and profile file.
-
-        >>> Settings.resolve("https://example.cloud.databricks.com/", "token-for-tests").host
-        'https://example.cloud.databricks.com'
-        """
-        given = {"client_id": client_id, "client_secret": client_secret, "auth_type": auth_type}
-        found = Sources(host, token, profile, os.environ if environ is None else environ, given)
-        return cls(
-            host=found.host,
-            credential=found.credential,
-            profile=found.profile,
-            timeout=check_timeout(timeout),
-            max_retries=check_max_retries(max_retries),
-            **options,
-        )
 
 
 def check_timeout(timeout: float | Timeout | None) -> Timeout:

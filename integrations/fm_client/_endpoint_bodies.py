@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from ._errors import InvalidRequestError
 from ._routes import ENDPOINTS_PATH, PT_PATH, check_endpoint_name, endpoint_path, pt_config_path
-from .types import AiGatewayConfig, EndpointConfig, ExternalModel, Tag
+from .types import AiGatewayConfig, EndpointConfig, ExternalModel, RateLimit, Tag
 from .types._base import JSONObject, WireModel
 from .types.endpoints import plain
 
@@ -41,6 +41,9 @@ class EndpointSpec(ConfigSpec, total=False):
     budget_policy_id: str | None
     email_notifications: Mapping[str, Any] | None
     route_optimized: bool | None
+    telemetry_config: Mapping[str, Any] | None
+    rate_limits: Iterable[RateLimit | Mapping[str, Any]] | None
+    """The older form of limits; `ai_gateway` has the newer one."""
 
 
 _ENTITY_FIELDS = (
@@ -55,7 +58,15 @@ _SOURCES = ("config", "external_model", "entity_name")
 _CONFIG_FIELDS = frozenset(ConfigSpec.__annotations__)
 _SPEC_FIELDS = frozenset(EndpointSpec.__annotations__)
 # The API of model units knows fewer fields than that of all other endpoints.
-_NO_UNITS_FIELDS = ("description", "route_optimized")
+_PLAIN_FIELDS = (
+    "ai_gateway",
+    "description",
+    "budget_policy_id",
+    "email_notifications",
+    "route_optimized",
+    "telemetry_config",
+)
+_NO_UNITS_FIELDS = ("description", "route_optimized", "telemetry_config", "rate_limits")
 _NO_UNITS_ENTITY_FIELDS = ("min_provisioned_throughput", "max_provisioned_throughput")
 
 
@@ -66,7 +77,9 @@ def create_request(name: str, spec: EndpointSpec) -> tuple[str, JSONObject]:
     if units and (excess := [field for field in _NO_UNITS_FIELDS if spec.get(field) is not None]):
         raise InvalidRequestError(f"an endpoint with model units takes no {' or '.join(excess)}")
     body: JSONObject = {"name": check_endpoint_name(name), "config": config}
-    for field in ("ai_gateway", "description", "budget_policy_id", "email_notifications", "route_optimized"):
+    if spec.get("rate_limits") is not None:
+        body["rate_limits"] = [as_object(limit) for limit in spec["rate_limits"] or ()]
+    for field in _PLAIN_FIELDS:
         if (value := spec.get(field)) is not None:
             body[field] = as_object(value) if isinstance(value, (Mapping, WireModel)) else value
     if tags := tag_list(spec.get("tags") or ()):

@@ -67,6 +67,7 @@ class APIError(FMError):
 
     Carries what is known: `endpoint`, `attempts` (how often the request was sent), `status_code`,
     `error_code` (the service's own), `request_id`, `retry_after` (seconds) and `body` (text, cut at 2,048 characters).
+    After `embed`, `completed` has the vectors of the inputs that were done: position -> vector.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class APIError(FMError):
         self.retry_after = retry_after
         self.should_retry = should_retry
         self.body = body
+        self.completed: dict[int, list[float]] = {}
 
     def __str__(self) -> str:
         facts = [

@@ -247,7 +247,7 @@ class ChatMerger:
     def last(self) -> ChatChunk:
         """The closing chunk: usage, once, and the whole response."""
         response = self.response()
-        chunk = ChatChunk(**self._head, usage=response.usage)
+        chunk = ChatChunk(**{"object": "chat.completion.chunk", **self._head, "choices": [], "usage": response.usage})
         chunk._response = response
         return chunk
 
@@ -289,7 +289,7 @@ class CompletionMerger:
     def last(self) -> CompletionChunk:
         """The closing chunk: usage, once, and the whole response."""
         response = self.response()
-        chunk = CompletionChunk(**self._head, usage=response.usage)
+        chunk = CompletionChunk(**{"object": "text_completion", **self._head, "choices": [], "usage": response.usage})
         chunk._response = response
         return chunk
 

@@ -20,6 +20,7 @@ DROPPABLE = (
     "reasoning_effort",
     "frequency_penalty",
     "presence_penalty",
+    "encoding_format",
     "top_logprobs",
     "logprobs",
     "temperature",
@@ -31,6 +32,8 @@ DROPPABLE = (
 )
 """Fields without which the answer still answers the question; messages, tools, stop, limits and formats are none."""
 
+_OURS = ("stream_options", "encoding_format")
+"""How an answer is sent, not what it says: their loss is none to the caller."""
 _REFUSAL = re.compile(
     r"unknown field|unrecogni[sz]ed|unsupported|not supported|does not support|doesn't support|not permitted|"
     r"extra inputs|unexpected|not allowed|no longer support|deprecated",
@@ -57,13 +60,13 @@ def negotiated(
         except (BadRequestError, UnprocessableEntityError) as error:
             failure = error
         else:
-            return result, tuple(name for name in dropped if name != "stream_options")
+            return result, tuple(name for name in dropped if name not in _OURS)
         found = None if strict else refused_field(failure.message, body)
         if found is None:
             raise failure
         refused.add(found)
         dropped, body = (*dropped, found), without(body, found)
-        if found != "stream_options":  # ours, not the caller's
+        if found not in _OURS:
             warnings.warn(_text(endpoint, found), DroppedParameterWarning, stacklevel=2)
 
 

@@ -54,6 +54,16 @@ class Clients:
     def _make(self, kind: Any, other: BaseClient | None) -> Any:
         return kind(**self._options) if other is None else kind.sharing(other)
 
+    def close(self) -> None:
+        """Close the sync client, unless it was given."""
+        if self._sync is not None and self._sync is not self._given:
+            self._sync.close()
+
+    async def aclose(self) -> None:
+        """Close the async client's connections of the running event loop, unless it was given."""
+        if self._aio is not None and self._aio is not self._given:
+            await self._aio.aclose()
+
     def __repr__(self) -> str:
         return f"Clients({(self._sync or self._aio)!r})" if self._sync or self._aio else "Clients(unopened)"
 
@@ -64,10 +74,12 @@ class Clients:
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        if "http_client" in self._options:
+        options = self._options if self._given is None else self._given.recipe()
+        if "http_client" in options:
             raise TypeError("clients with their own http_client cannot be pickled")
-        return {"options": {k: v for k, v in self._options.items() if k != "token"}, "client": self._given}
+        secrets = ("token", "client_secret")
+        return {name: value for name, value in options.items() if name not in secrets}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._options, self._given = state["options"], state["client"]
+        self._options, self._given = state, None
         self._reset()

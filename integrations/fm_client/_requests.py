@@ -60,17 +60,35 @@ class ChatParams(CompletionParams, total=False):
     thinking: Mapping[str, Any] | None
 
 
+class EmbedParams(CallOptions, total=False):
+    """Optional fields of an `embed` call."""
+
+    instruction: str | None
+    """Sent with every text, for models that want one for queries."""
+    dimensions: int | None
+    encoding_format: str | None
+    """"base64": vectors as little-endian float32, quicker to read; left out again where a route refuses it."""
+    normalize: bool
+    """Scale each vector to length 1, on this side."""
+    batch_size: int | None
+    """Texts in one request (default 100)."""
+    on_progress: Callable[[int, int], None] | None
+    """Called with (texts done, texts in all) after each request, possibly from another thread."""
+
+
 OPTIONS = frozenset(CallOptions.__annotations__)
 COMPLETION_FIELDS = frozenset(CompletionParams.__annotations__) - OPTIONS
 CHAT_FIELDS = frozenset(ChatParams.__annotations__) - OPTIONS
+EMBED_FIELDS = frozenset({"instruction", "dimensions", "encoding_format"})
+EMBED_OPTIONS = OPTIONS | {"normalize", "batch_size", "on_progress"}
 
 
 def chat_body(messages: Messages, params: Mapping[str, Any]) -> JSONObject:
     """The body of a chat request."""
-    body = {"messages": check_messages(messages), **_fields(params, CHAT_FIELDS)}
+    body = {"messages": check_messages(messages), **check_fields(params, CHAT_FIELDS)}
     if body.get("tools"):
         body["tools"] = [_tool(tool, i) for i, tool in enumerate(body["tools"])]
-    return _with_extra(body, params)
+    return with_extra(body, params)
 
 
 def completion_body(prompt: str | Sequence[str], params: Mapping[str, Any]) -> JSONObject:
@@ -78,8 +96,8 @@ def completion_body(prompt: str | Sequence[str], params: Mapping[str, Any]) -> J
     prompts = [prompt] if isinstance(prompt, str) else prompt
     if not isinstance(prompts, Sequence) or not prompts or not all(isinstance(p, str) and p for p in prompts):
         raise InvalidRequestError("prompt must be a non-empty text or a list of such")
-    body = {"prompt": prompt if isinstance(prompt, str) else list(prompts), **_fields(params, COMPLETION_FIELDS)}
-    return _with_extra(body, params)
+    body = {"prompt": prompt if isinstance(prompt, str) else list(prompts), **check_fields(params, COMPLETION_FIELDS)}
+    return with_extra(body, params)
 
 
 def check_messages(messages: Messages) -> list[JSONObject]:
@@ -136,29 +154,25 @@ def _tool(tool: Any, i: int) -> JSONObject:
     return {**tool, "type": "function", "function": {**function, "parameters": parameters}}
 
 
-def _fields(params: Mapping[str, Any], allowed: frozenset[str]) -> JSONObject:
-    fields = {}
+def check_fields(params: Mapping[str, Any], allowed: frozenset[str], options: frozenset[str] = OPTIONS) -> JSONObject:
+    """Those of `params` that go into the body, each checked; `options` stay on this side."""
     for name, value in params.items():
-        if name in OPTIONS:
-            continue
-        if name not in allowed:
-            raise InvalidRequestError(_unknown(name, allowed))
-        if value is None:
-            continue
+        if name not in allowed and name not in options:
+            raise InvalidRequestError(_unknown(name, allowed | options))
         check, expected = _CHECKS.get(name, (_anything, ""))
-        if not check(value):
+        if value is not None and not check(value):
             raise InvalidRequestError(f"{name} must be {expected}, not {_shown(value)}")
-        fields[name] = value
-    return fields
+    return {name: value for name, value in params.items() if value is not None and name in allowed}
 
 
 def _unknown(name: str, allowed: frozenset[str]) -> str:
-    close = difflib.get_close_matches(name, allowed | OPTIONS, n=1)
+    close = difflib.get_close_matches(name, allowed, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     return f"unknown argument {name!r}{hint}; fields that are not listed go into extra_body={{…}}"
 
 
-def _with_extra(body: JSONObject, params: Mapping[str, Any]) -> JSONObject:
+def with_extra(body: JSONObject, params: Mapping[str, Any]) -> JSONObject:
+    """`body` and what the caller adds to it."""
     extra = params.get("extra_body")
     if extra is None:
         return body
@@ -220,4 +234,10 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "reasoning_effort": (lambda v: isinstance(v, str), "a text such as 'low'"),
     "thinking": (lambda v: isinstance(v, Mapping), "an object such as {'type': 'enabled', 'budget_tokens': 1024}"),
     "user": (lambda v: isinstance(v, str), "a text"),
+    "instruction": (lambda v: isinstance(v, str), "a text"),
+    "dimensions": (_whole(1), "a whole number from 1"),
+    "encoding_format": (lambda v: v in ("float", "base64"), "'float' or 'base64'"),
+    "normalize": (lambda v: isinstance(v, bool), "True or False"),
+    "batch_size": (_whole(1), "a whole number from 1"),
+    "on_progress": (callable, "a function of (done, total)"),
 }

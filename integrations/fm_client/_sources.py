@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import configparser
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from ._auth import Credential, SDKToken, TokenLike, credential_for
+from ._auth import SDKToken, TokenLike, credential_for
+from ._config import Settings, check_max_retries, check_timeout
 from ._errors import ConfigurationError
 from ._hosts import normalize_host
+from ._wire import Credential, Timeout
 
 NO_HOST = (
     "no workspace is configured. Do one of: (1) pass host= and token=; (2) set DATABRICKS_HOST and DATABRICKS_TOKEN; "
@@ -43,6 +47,36 @@ _NEEDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "model-serving": ((),),
 }
 _FOREIGN_PROFILE = ("azure_", "google_", "username", "metadata_service_url", "cluster_id")
+
+
+def resolve_settings(
+    host: str | None = None,
+    token: TokenLike | None = None,
+    profile: str | None = None,
+    *,
+    timeout: float | Timeout | None = None,
+    max_retries: int | None = None,
+    client_id: str | None = None,
+    client_secret: str | None = None,
+    auth_type: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Settings:
+    """Settings from arguments, environment and profile file.
+
+    >>> resolve_settings("https://example.cloud.databricks.com/", "token-for-tests").host
+    'https://example.cloud.databricks.com'
+    """
+    given = {"client_id": client_id, "client_secret": client_secret, "auth_type": auth_type}
+    found = Sources(host, token, profile, os.environ if environ is None else environ, given)
+    return Settings(
+        host=found.host,
+        credential=found.credential,
+        profile=found.profile,
+        timeout=check_timeout(timeout),
+        max_retries=check_max_retries(max_retries),
+        **options,
+    )
 
 
 class Sources:

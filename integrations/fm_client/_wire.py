@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -104,6 +104,20 @@ class Token:
     """Ask the credential for its token; `stale` is one the service refused, so that a fresh one is got."""
 
     stale: str | None = None
+
+
+class Credential(Protocol):
+    """Something that has a bearer token. `stale` is a token that the service refused: give another one if there is."""
+
+    kind: str
+
+    def token(self, stale: str | None = None, run: Any = None) -> str:
+        """The token, for `Client`; `run` drives a flow, for credentials that ask the service."""
+        ...
+
+    async def atoken(self, stale: str | None = None, run: Any = None) -> str:
+        """The token, for `AsyncClient`."""
+        ...
 
 
 Command = Attempt | Read | Emit | Token

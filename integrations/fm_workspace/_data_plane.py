@@ -57,7 +57,7 @@ class DataPlane:
         check(config.task, body, quirks, openai=config.kind == "external")
         _check_batch(endpoint.name, body, quirks)
         check_input(endpoint, body)
-        self.limiter.admit(endpoint.name, limits_of(endpoint), reserved_tokens(body))
+        self.limiter.admit(endpoint.name, limits_of(endpoint), reserved_tokens(body), life=endpoint.id)
         tried = [first] if served else candidates(endpoint, config, first)
         return await self._first_answer(endpoint, config, tried, body)
 

@@ -29,11 +29,11 @@ class RateLimiter:
         self._clock = clock
         self._windows: defaultdict[str, deque[_Spent]] = defaultdict(deque)
 
-    def admit(self, endpoint: str, limits: Sequence[JSONObject], tokens: int) -> None:
-        """Count one query; 429 if it goes over one of `limits`."""
+    def admit(self, endpoint: str, limits: Sequence[JSONObject], tokens: int, *, life: str = "") -> None:
+        """Count one query; 429 if it goes over one of `limits`. `life` is the endpoint's id: a new one starts anew."""
         if not limits:
             return
-        now, window = self._clock(), self._windows[endpoint]
+        now, window = self._clock(), self._windows[f"{endpoint}/{life}"]
         while window and window[0].at <= now - WINDOW_SECONDS:
             window.popleft()
         for limit in limits:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fm_client import Client, ConfigurationError, Settings, Timeout
+from fm_client import Client, ConfigurationError, Timeout
 from fm_client._hosts import normalize_host
-from fm_client._sources import read_profiles
+from fm_client._sources import read_profiles, resolve_settings
 
 SECRET = "canary-token-for-tests"
 
@@ -25,7 +25,7 @@ def profile_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def resolve(*args: str | None, **options: object) -> tuple[str, str]:
-    settings = Settings.resolve(*args, **options)  # type: ignore[arg-type]  # wrong types are part of the tests
+    settings = resolve_settings(*args, **options)  # type: ignore[arg-type]  # wrong types are part of the tests
     return settings.host, settings.credential.token()
 
 
@@ -146,7 +146,7 @@ def test_hosts_are_brought_to_one_form(given: str, host: str) -> None:
 def test_other_hosts_are_refused(host: str) -> None:
     """Bad input: host."""
     with pytest.raises(ConfigurationError) as caught:
-        Settings.resolve(host, SECRET, environ={})
+        resolve_settings(host, SECRET, environ={})
     assert SECRET not in str(caught.value) and "pw" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -159,7 +159,7 @@ def test_other_hosts_are_refused(host: str) -> None:
 def test_tokens_that_cannot_stand_in_a_header_are_refused_without_being_quoted(token: object) -> None:
     """Bad input: token."""
     with pytest.raises(ConfigurationError) as caught:
-        Settings.resolve("https://example.test", token, environ={})  # type: ignore[arg-type]  # that is the test
+        resolve_settings("https://example.test", token, environ={})  # type: ignore[arg-type]  # that is the test
     assert not str(token)[:40] or str(token)[:40] not in str(caught.value) or len(str(token)) < 2
 
 
@@ -167,18 +167,18 @@ def test_tokens_that_cannot_stand_in_a_header_are_refused_without_being_quoted(t
 def test_timeouts_that_are_none(timeout: object) -> None:
     """Bad input: timeout."""
     with pytest.raises(ConfigurationError, match="timeout must be"):
-        Settings.resolve("https://example.test", SECRET, timeout=timeout, environ={})  # type: ignore[arg-type]
+        resolve_settings("https://example.test", SECRET, timeout=timeout, environ={})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("retries", [-1, 1.5, True, 1000, "2"])
 def test_retries_that_are_none(retries: object) -> None:
     """Bad input: max_retries."""
     with pytest.raises(ConfigurationError, match="max_retries must be"):
-        Settings.resolve("https://example.test", SECRET, max_retries=retries, environ={})  # type: ignore[arg-type]
+        resolve_settings("https://example.test", SECRET, max_retries=retries, environ={})  # type: ignore[arg-type]
 
 
 def test_a_number_of_seconds_limits_the_whole_call() -> None:
-    assert Timeout(read=7.0, total=7.0) == Settings.resolve("https://a.test", "t", timeout=7, environ={}).timeout
+    assert Timeout(read=7.0, total=7.0) == resolve_settings("https://a.test", "t", timeout=7, environ={}).timeout
 
 
 def test_an_unknown_option_is_named() -> None:
@@ -187,5 +187,5 @@ def test_an_unknown_option_is_named() -> None:
 
 
 def test_the_token_is_in_no_repr() -> None:
-    settings = Settings.resolve("https://example.test", SECRET, environ={})
+    settings = resolve_settings("https://example.test", SECRET, environ={})
     assert SECRET not in f"{settings!r}{settings.credential!r}{Client('https://example.test', SECRET)!r}"

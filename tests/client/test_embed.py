@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fm_client import EmbeddingContractError, InvalidRequestError, RateLimitError, ServerError
-from fm_client._embeddings import _in_order, add_usages, split, unit
+from fm_client._embeddings import split
+from fm_client._vectors import _in_order, add_usages, unit
 from fm_client.types import Usage
 
 
@@ -85,11 +86,35 @@ def test_a_plain_429_is_not_halved(connect: Callable[..., Any], server: FaultSer
     assert [2, 2] == [len(request.json["input"]) for request in server.seen]
 
 
-def test_a_failing_batch_fails_the_call(connect: Callable[..., Any], server: FaultServer) -> None:
-    """E4: no partial list is taken for a whole one."""
-    server.script("ep", reply(200, embeddings([[1.0]])), reply(500, "boom"))
-    with pytest.raises(ServerError, match="boom"):
-        connect(server.host, concurrency=1).embed("ep", ["a", "b", "c"], batch_size=1, max_retries=0)
+def test_a_failing_batch_fails_the_call_and_keeps_what_is_done(
+    connect: Callable[..., Any], server: FaultServer
+) -> None:
+    """E4: no partial list is taken for a whole one, and nothing that was paid for is lost."""
+    done = [reply(200, embeddings([[1.0]])), reply(200, embeddings([[2.0]]))]
+    server.script("ep", *done, reply(500, "boom"))
+    with pytest.raises(ServerError, match="boom") as caught:
+        connect(server.host, concurrency=1).embed("ep", ["a", "b", "c", "d"], batch_size=1, max_retries=0)
+    assert {0: [1.0], 1: [2.0]} == caught.value.completed
+    assert 3 == server.attempts("ep"), "later batches are not sent"
+
+
+def test_progress_is_told_after_each_request(connect: Callable[..., Any], server: FaultServer) -> None:
+    server.script("ep", reply(200, embeddings([[1.0], [1.0]])), reply(200, embeddings([[1.0]])))
+    told: list[tuple[int, int]] = []
+    fm = connect(server.host, concurrency=1)
+    fm.embed("ep", ["a", "b", "c"], batch_size=2, on_progress=lambda *done: told.append(done))
+    assert [(2, 3), (3, 3)] == told
+
+
+def test_base64_is_left_out_where_a_route_refuses_it(connect: Callable[..., Any], server: FaultServer) -> None:
+    """E5"""
+    server.script(
+        "ep", reply(400, 'Bad request: json: unknown field "encoding_format"'), reply(200, embeddings([[1.0]]))
+    )
+    fm = connect(server.host)
+    for _ in range(2):
+        assert [[1.0]] == fm.embed("ep", ["a"], encoding_format="base64").vectors
+    assert [True, False, False] == ["encoding_format" in request.json for request in server.seen]
 
 
 def test_an_order_without_index_is_the_order_of_the_inputs(connect: Callable[..., Any], server: FaultServer) -> None:
@@ -158,6 +183,8 @@ def test_inputs_that_are_none(connect: Callable[..., Any], server: FaultServer, 
         connect(server.host).embed("ep", inputs)
     with pytest.raises(InvalidRequestError, match="batch_size"):
         connect(server.host).embed("ep", ["a"], batch_size=0)
+    with pytest.raises(InvalidRequestError, match="'normalise' .did you mean 'normalize'"):
+        connect(server.host).embed("ep", ["a"], normalise=True)
     assert [] == server.seen
 
 

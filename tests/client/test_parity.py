@@ -19,7 +19,7 @@ SUBSTITUTIONS = {
     r"self\._perform\(": "await self._perform(",
     r"self\._answer\(": "await self._answer(",
     r"self\._http\.(send|read|release)\(": r"await self._http.\1(",
-    r"\bIterator\[": "AsyncIterator[",
+    r"\bGenerator\[(\w+), None, None\]": r"AsyncGenerator[\1, None]",
     r"\bHTTP\(": "AsyncHTTP(",
     r"\bEndpoints\(": "AsyncEndpoints(",
     r"time\.sleep": "await asyncio.sleep",

@@ -18,12 +18,12 @@ from fm_client import (
     ConflictError,
     RateLimitError,
     ServerError,
-    Settings,
     Timeout,
     TLSError,
 )
 from fm_client._context import Context
 from fm_client._retry import exchange, retry_after
+from fm_client._sources import resolve_settings
 from fm_client._wire import Attempt, Done, Reply, Request, Token, step
 
 NOW = 1_700_000_000.0
@@ -40,7 +40,7 @@ class Clock:
 
 
 def context(clock: Clock | None = None, **options: Any) -> Context:
-    settings = Settings.resolve("https://example.test", "token-for-tests", environ={}, **options)
+    settings = resolve_settings("https://example.test", "token-for-tests", environ={}, **options)
     return Context(settings, clock=clock or Clock(), now=lambda: NOW, jitter=lambda: 1.0)
 
 

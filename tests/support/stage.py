@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fm_client import APIError, Settings
+from fm_client import APIError
 from fm_client._context import Context
+from fm_client._sources import resolve_settings
 from fm_client._wire import Attempt, Flow, Reply, Request, Token
 
 READY = {"ready": "READY", "config_update": "NOT_UPDATING"}
@@ -21,7 +22,7 @@ class Stage:
         self.sent: list[Request] = []
         self.waits: list[float] = []
         self.time = 0.0
-        settings = Settings.resolve("https://example.test", "token-for-tests", environ={})
+        settings = resolve_settings("https://example.test", "token-for-tests", environ={})
         self.context = Context(settings, clock=lambda: self.time, now=lambda: 1.7e9, jitter=lambda: 1.0)
 
     def run(self, flow: Flow[Any]) -> Any:

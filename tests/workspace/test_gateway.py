@@ -109,3 +109,11 @@ def test_settings_of_hosted_endpoints_count_too(start: Callable[..., Api]) -> No
     api = start()
     api.http.put(f"{CONTROL}/{CHAT}/ai-gateway", json={"rate_limits": [{"calls": 0, **PER_MINUTE}]})
     assert api.query(CHAT, HELLO).status_code == 429
+
+
+def test_an_endpoint_that_was_deleted_and_made_again_starts_with_no_queries_counted() -> None:
+    limiter, limits = RateLimiter(clock=lambda: 0.0), [{"calls": 1}]
+    limiter.admit("x", limits, 1, life="first")
+    limiter.admit("x", limits, 1, life="second")
+    with pytest.raises(ServiceError):
+        limiter.admit("x", limits, 1, life="second")

@@ -1,0 +1,131 @@
+"""An embeddings answer -> the vectors of just these inputs in this order, or an error that names positions."""
+
+from __future__ import annotations
+
+import binascii
+import math
+import sys
+from array import array
+from base64 import b64decode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import from_json
+
+from ._errors import EmbeddingContractError, ResponseFormatError, text_of
+from ._merge import UsageMerger
+from ._responses import raise_error_in
+from ._wire import Reply
+from .types import Usage
+from .types._base import JSONObject
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The vectors of a stretch of the inputs, and what it took to get them."""
+
+    start: int
+    vectors: list[list[float]]
+    usage: Usage | None
+    model: str | None
+    attempts: int
+    request_id: str | None
+
+
+def add_usages(usages: Iterable[Usage | None]) -> Usage:
+    """The sum of several requests' usage."""
+    total: dict[str, int] = {}
+    for usage in usages:
+        for key, value in usage or ():
+            if isinstance(value, int):
+                total[key] = total.get(key, 0) + value
+    return Usage.model_validate(total)
+
+
+def unit(vector: list[float]) -> list[float]:
+    """`vector` at length 1 (a vector of zeros stays as it is)."""
+    length = math.sqrt(math.fsum(x * x for x in vector))
+    return [x / length for x in vector] if length else vector
+
+
+def read_batch(reply: Reply, endpoint: str, start: int, count: int) -> Batch:
+    """The `count` vectors of an answer; `start` is the position of the first one among all inputs."""
+    facts: dict[str, Any] = {"endpoint": endpoint, "request_id": reply.request_id, "status_code": reply.status}
+    facts["attempts"] = reply.attempts
+    try:
+        answer = from_json(reply.body)
+    except ValueError as exc:
+        raise ResponseFormatError("the service answered without JSON", body=text_of(reply.body), **facts) from exc
+    raise_error_in(answer, reply, endpoint)
+    data = answer.get("data") if isinstance(answer, dict) else None
+    if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
+        raise ResponseFormatError("the answer has no list of embeddings", body=text_of(reply.body), **facts)
+    vectors = _in_order(data, start, count, facts)
+    usage = UsageMerger()
+    if isinstance(answer.get("usage"), dict):
+        usage.add(Usage.model_validate(answer["usage"]))
+    return Batch(start, vectors, usage.result(), answer.get("model"), reply.attempts, reply.request_id)
+
+
+def _in_order(data: list[JSONObject], start: int, count: int, facts: Mapping[str, Any]) -> list[list[float]]:
+    """The vectors by their `index`; without any index the service's order is the order of the inputs."""
+    indices = [item.get("index") for item in data]
+    if all(index is None for index in indices):
+        indices = list(range(len(data)))
+    wanted = set(range(count))
+    given = [index for index in indices if isinstance(index, int)]
+    missing = sorted(wanted - set(given))
+    if missing or len(data) != count or len(given) != count:
+        raise EmbeddingContractError(
+            f"{count} texts were sent and {len(data)} vectors came back; no vector for inputs "
+            f"{_shown([start + i for i in missing])}",
+            positions=tuple(start + i for i in missing),
+            **facts,
+        )
+    vectors: list[list[float]] = [[]] * count
+    for index, item in zip(given, data, strict=True):
+        vectors[index] = _vector(item.get("embedding"), start + index, facts)
+    return vectors
+
+
+def _vector(value: Any, position: int, facts: Mapping[str, Any]) -> list[float]:
+    try:
+        vector = _from_base64(value) if isinstance(value, str) else value
+        # One pass in C: a NaN or an infinity in any place makes the sum one too; text or null cannot be added.
+        if isinstance(vector, list) and vector and math.isfinite(math.fsum(vector)):
+            return vector
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise EmbeddingContractError(
+        f"the vector for input {position} is empty or has values that are no finite numbers",
+        positions=(position,),
+        **facts,
+    )
+
+
+def _from_base64(text: str) -> list[float]:
+    """Little-endian float32, the form that `encoding_format: base64` gives."""
+    try:
+        floats = array("f", b64decode(text, validate=True))
+    except (binascii.Error, ValueError) as exc:
+        raise ValueError("no base64") from exc
+    if sys.byteorder == "big":
+        floats.byteswap()
+    return floats.tolist()
+
+
+def check_dimension(vectors: Sequence[Sequence[float]], endpoint: str) -> None:
+    """All vectors have one length."""
+    dimension = len(vectors[0]) if vectors else 0
+    odd = tuple(i for i, vector in enumerate(vectors) if len(vector) != dimension)
+    if odd:
+        raise EmbeddingContractError(
+            f"vectors of different length: {dimension} for input 0, and another for inputs {_shown(odd)}",
+            positions=odd,
+            endpoint=endpoint,
+        )
+
+
+def _shown(positions: Sequence[int]) -> str:
+    return ", ".join(map(str, positions[:10])) + (" …" if len(positions) > 10 else "") or "(none)"
