@@ -1,0 +1,213 @@
+"""Answers of the service -> LangChain's messages: whole ones, and the chunks of a stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+from langchain_core.messages.tool import ToolCall as LCToolCall
+from langchain_core.messages.tool import (
+    ToolCallChunk,
+    invalid_tool_call,
+    tool_call,
+    tool_call_chunk,
+)
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+from fm_client import (
+    ChatChunk,
+    ChatResponse,
+    Choice,
+    ChunkChoice,
+    CompletionResponse,
+    Message,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+    catalog,
+)
+
+from ._config import PROVIDER
+from ._messages import CALL_EXTRAS, CUT_OFF
+
+_MERGED = ("text", "reasoning", "thinking")
+"""Kinds of parts that arrive in pieces; any other is a part of its own."""
+
+
+def chat_result(response: ChatResponse) -> ChatResult:
+    """A whole answer. The usage is of the call, so that it stands on the first of its generations only."""
+    return ChatResult(generations=[_generation(response, choice, i == 0) for i, choice in enumerate(response.choices)])
+
+
+def _generation(response: ChatResponse, choice: Choice, is_first: bool) -> ChatGeneration:
+    message = ai_message(choice.message)
+    message.usage_metadata = usage_metadata(response.usage) if is_first else None
+    message.response_metadata = metadata(response)
+    info = {"finish_reason": choice.finish_reason, "logprobs": choice.logprobs}
+    return ChatGeneration(message=message, generation_info={k: v for k, v in info.items() if v is not None})
+
+
+def ai_message(message: Message) -> AIMessage:
+    """A message as the service sent it: content of parts stays as it is, so that it can be sent back."""
+    calls = message.tool_calls or []
+    return AIMessage(
+        content=_copied(message.content),
+        tool_calls=[_valid(call) for call in calls if call.is_valid],
+        invalid_tool_calls=[_invalid(call) for call in calls if not call.is_valid],
+        additional_kwargs=_asides(message),
+    )
+
+
+def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
+    """Token counts; `input_tokens + output_tokens == total_tokens`. None if the service told none."""
+    if usage is None:
+        return None
+    found = UsageMetadata(
+        input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, total_tokens=usage.sum_tokens
+    )
+    inputs = {"cache_read": usage.cached_tokens, "cache_creation": usage.cache_creation_tokens}
+    outputs = {"reasoning": usage.reasoning_tokens}
+    if details := _counted(inputs, usage.prompt_tokens_details):
+        found["input_token_details"] = InputTokenDetails(**details)  # type: ignore[typeddict-item]  # keys from above
+    if details := _counted(outputs, usage.completion_tokens_details):
+        found["output_token_details"] = OutputTokenDetails(**details)  # type: ignore[typeddict-item]  # likewise
+    return found
+
+
+def metadata(response: ChatResponse | CompletionResponse) -> dict[str, Any]:
+    """What served an answer, and all else the service said about it."""
+    known = catalog.get(response.endpoint)
+    found = {
+        **(response.model_extra or {}),
+        "model_provider": PROVIDER,
+        "model_name": response.model or response.endpoint,
+        "id": response.id,
+        "created": response.created,
+        "endpoint": response.endpoint,
+        "served_model": response.served_model,
+        "route": "hosted" if known else None,  # a name that the catalog lacks may be of any route
+        "request_id": response.request_id,
+        "dropped_params": list(response.dropped_params) or None,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+class ChunkReader:
+    """The chunks of one stream. Pieces of parts get an `index`, by which LangChain puts them together again."""
+
+    def __init__(self) -> None:
+        self._kind: tuple[Any, ...] | None = None
+        self._piece: str | None = None
+        self._index = -1
+        self._piece_index = -1
+
+    def read(self, chunk: ChatChunk) -> ChatGenerationChunk | None:
+        """A chunk of the first answer; None for one that says nothing."""
+        if chunk.response is not None:
+            return self._last(chunk, chunk.response)
+        choice = next((choice for choice in chunk.choices if choice.index == 0), None)
+        return None if choice is None else self._read(choice)
+
+    def _read(self, choice: ChunkChoice) -> ChatGenerationChunk | None:
+        calls = [_call_piece(piece) for piece in choice.delta.tool_calls or []]
+        content = self._content(choice.delta.content)
+        asides = _asides(choice.delta)
+        if not (content or calls or asides or choice.logprobs):
+            return None
+        message = AIMessageChunk(
+            content=content,
+            tool_call_chunks=calls,
+            additional_kwargs=asides,
+            response_metadata={"model_provider": PROVIDER},
+        )
+        return ChatGenerationChunk(
+            message=message, generation_info={"logprobs": choice.logprobs} if choice.logprobs else None
+        )
+
+    def _last(self, chunk: ChatChunk, response: ChatResponse) -> ChatGenerationChunk:
+        """The closing chunk: usage and metadata, once, because LangChain adds up what comes twice."""
+        calls = (response.message.tool_calls or []) if response.choices else []
+        message = AIMessageChunk(
+            content=self._empty,
+            tool_call_chunks=[
+                tool_call_chunk(args=CUT_OFF, index=i) for i, call in enumerate(calls) if not call.is_valid
+            ],
+            usage_metadata=usage_metadata(chunk.usage),
+            response_metadata=metadata(response),
+            additional_kwargs=_call_extras(calls),
+            chunk_position="last",
+        )
+        reason = response.finish_reason
+        return ChatGenerationChunk(message=message, generation_info={"finish_reason": reason} if reason else None)
+
+    @property
+    def _empty(self) -> str | list[str | dict[str, Any]]:
+        return [] if self._index >= 0 else ""
+
+    def _content(self, content: str | list[dict[str, Any]] | None) -> str | list[str | dict[str, Any]]:
+        if not content:
+            return self._empty
+        if isinstance(content, list):
+            return [self._indexed(part) for part in content]
+        # Once parts have come, later text is a part too: routes mix the two forms in one stream.
+        return [self._indexed({"type": "text", "text": content})] if self._index >= 0 else content
+
+    def _indexed(self, part: dict[str, Any]) -> dict[str, Any]:
+        kind = (part.get("type"), part.get("index"))
+        if kind != self._kind or part.get("type") not in _MERGED:
+            self._kind, self._piece, self._piece_index = kind, None, -1
+            self._index += 1
+        found = {**part, "index": self._index}
+        if isinstance(part.get("summary"), list):
+            found["summary"] = [self._indexed_piece(piece) for piece in part["summary"]]
+        return found
+
+    def _indexed_piece(self, piece: dict[str, Any]) -> dict[str, Any]:
+        if self._piece_index < 0 or piece.get("type") != self._piece:
+            self._piece = piece.get("type")
+            self._piece_index += 1
+        return {**piece, "index": self._piece_index}
+
+
+def _copied(content: str | list[dict[str, Any]] | None) -> str | list[str | dict[str, Any]]:
+    return list(content) if isinstance(content, list) else content or ""
+
+
+def _valid(call: ToolCall) -> LCToolCall:
+    return tool_call(name=call.name, args=call.args, id=call.id)
+
+
+def _invalid(call: ToolCall) -> InvalidToolCall:
+    return invalid_tool_call(name=call.name, args=call.function.arguments, id=call.id, error=_fault(call))
+
+
+def _fault(call: ToolCall) -> str:
+    try:
+        call.args  # noqa: B018  # asked for its complaint
+    except ValueError as exc:
+        return f"the arguments cannot be read: {exc}"
+    return "the call names no tool"
+
+
+def _call_piece(piece: ToolCallDelta) -> ToolCallChunk:
+    return tool_call_chunk(name=piece.name, args=piece.arguments, id=piece.id, index=piece.index)
+
+
+def _asides(message: Any) -> dict[str, Any]:
+    """What stands beside the content of a message (or of a piece of one)."""
+    extra = message.model_extra or {}
+    reasoning = extra.get("reasoning_content") or extra.get("reasoning")
+    asides = {"reasoning_content": reasoning, "refusal": extra.get("refusal")}
+    found = {name: value for name, value in asides.items() if isinstance(value, str) and value}
+    return found | (_call_extras(message.tool_calls) if isinstance(message, Message) else {})
+
+
+def _call_extras(calls: list[ToolCall] | None) -> dict[str, Any]:
+    extras = {call.id: dict(call.model_extra) for call in calls or [] if call.model_extra}
+    return {CALL_EXTRAS: extras} if extras else {}
+
+
+def _counted(counts: dict[str, int], details: dict[str, Any] | None) -> dict[str, int]:
+    audio = (details or {}).get("audio_tokens")
+    return {name: count for name, count in {**counts, "audio": audio}.items() if count}

@@ -1,0 +1,87 @@
+"""`AIMessage.content_blocks`: the service's parts as LangChain's standard blocks, reasoning signatures kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.block_translators import register_translator
+from langchain_core.messages.content import ContentBlock
+
+from ._config import PROVIDER
+from ._parts import Block
+
+_STANDARD = frozenset(
+    {"text", "reasoning", "image", "audio", "video", "file", "text-plain", "tool_call", "non_standard"}
+)
+_CALLS = frozenset({"tool_call", "tool_call_chunk", "invalid_tool_call"})
+
+
+def register() -> None:
+    """Let LangChain use this translation for the messages of this package."""
+    register_translator(PROVIDER, standard_blocks, standard_blocks_of_chunk)
+
+
+def standard_blocks(message: AIMessage) -> list[ContentBlock]:
+    """The standard blocks of a whole message: reasoning, content, tool calls."""
+    calls: list[Any] = [{**call, "type": "tool_call"} for call in message.tool_calls]
+    calls += [{**call, "type": "invalid_tool_call"} for call in message.invalid_tool_calls]
+    return cast("list[ContentBlock]", [*_loose_reasoning(message), *_of_content(message.content), *calls])
+
+
+def standard_blocks_of_chunk(message: AIMessageChunk) -> list[ContentBlock]:
+    """The standard blocks of a chunk; of the chunks put together those of a whole message."""
+    if message.chunk_position == "last":
+        return standard_blocks(message)
+    calls: list[Any] = [_call_chunk(dict(piece)) for piece in message.tool_call_chunks]
+    return cast("list[ContentBlock]", [*_loose_reasoning(message), *_of_content(message.content), *calls])
+
+
+def _call_chunk(piece: Block) -> Block:
+    # LangChain puts blocks together by index alone: a number could be that of a text.
+    index = {} if piece.get("index") is None else {"index": f"lc_tool_call_{piece['index']}"}
+    return {
+        "type": "tool_call_chunk",
+        "id": piece.get("id"),
+        "name": piece.get("name"),
+        "args": piece.get("args"),
+        **index,
+    }
+
+
+def _loose_reasoning(message: AIMessage) -> list[Block]:
+    text = message.additional_kwargs.get("reasoning_content")
+    return [{"type": "reasoning", "reasoning": text}] if text else []
+
+
+def _of_content(content: str | list[Any]) -> Iterator[Block]:
+    for part in [content] if isinstance(content, str) else content:
+        if isinstance(part, str):
+            if part:
+                yield {"type": "text", "text": part}
+        elif part.get("type") == "reasoning" and "summary" in part:
+            yield from _reasoning(part)
+        elif part.get("type") == "thinking":
+            yield _reasoned(part.get("thinking"), part, part)
+        elif part.get("type") not in _CALLS:
+            yield _standard(part)
+
+
+def _reasoning(part: Block) -> Iterator[Block]:
+    return (_reasoned(piece.get("text"), piece, part) for piece in part["summary"] or [])
+
+
+def _reasoned(text: Any, piece: Block, part: Block) -> Block:
+    signature = {"extras": {"signature": piece["signature"]}} if piece.get("signature") else {}
+    return {"type": "reasoning", "reasoning": text or "", **signature, **_index(part)}
+
+
+def _standard(part: Block) -> Block:
+    if part.get("type") in _STANDARD:
+        return dict(part)
+    return {"type": "non_standard", "value": {k: v for k, v in part.items() if k != "index"}, **_index(part)}
+
+
+def _index(part: Block) -> Block:
+    return {"index": part["index"]} if "index" in part else {}

@@ -1,0 +1,84 @@
+"""`FoundationModelEmbeddings`: vectors of texts (task `llm/v1/embeddings`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.embeddings import Embeddings
+
+from fm_client import EmbedParams, profile_for
+
+from ._config import CONFIG, Connection, first
+from ._errors import model_errors
+
+
+class FoundationModelEmbeddings(Connection, Embeddings):
+    """An embedding model behind a serving endpoint.
+
+    >>> embeddings = FoundationModelEmbeddings(model="databricks-gte-large-en", host="local", normalize=True)
+    >>> len(embeddings.embed_query("A text"))
+    1024
+
+    Any number of texts: they are split into requests, several at a time, and come back in their order, checked.
+    """
+
+    model_config = CONFIG
+
+    model: str
+    query_instruction: str | None = None
+    """Sent with queries. If it is not given at all, the one that is documented for the model (BGE and Qwen3 have one);
+    None: none."""
+    document_instruction: str | None = None
+    """Sent with documents."""
+    dimensions: int | None = None
+    """Length of the vectors, where the model lets one choose."""
+    normalize: bool = False
+    """Scale each vector to length 1, on this side. GTE's come as they are, BGE's have length 1 already."""
+    batch_size: int | None = None
+    """Texts in one request (default: by model, else 100)."""
+    extra_body: dict[str, Any] | None = None
+    """Further fields of the request body, sent as they are."""
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """The vectors of documents."""
+        return self._embed(texts, self.document_instruction)
+
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of a query."""
+        return self._embed([text], self._query_instruction)[0]
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """The vectors of documents."""
+        return await self._aembed(texts, self.document_instruction)
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """The vector of a query."""
+        return (await self._aembed([text], self._query_instruction))[0]
+
+    def _embed(self, texts: list[str], instruction: str | None) -> list[list[float]]:
+        if not texts:
+            return []
+        with model_errors():
+            return self.clients.sync.embed(self.model, texts, **self._params(instruction)).vectors
+
+    async def _aembed(self, texts: list[str], instruction: str | None) -> list[list[float]]:
+        if not texts:
+            return []
+        with model_errors():
+            return (await self.clients.aio.embed(self.model, texts, **self._params(instruction))).vectors
+
+    @property
+    def _query_instruction(self) -> str | None:
+        if "query_instruction" in self.model_fields_set:
+            return self.query_instruction or None
+        return profile_for(first(self.model)).get("query_instruction")
+
+    def _params(self, instruction: str | None) -> EmbedParams:
+        return {
+            "instruction": instruction or None,
+            "dimensions": self.dimensions,
+            "normalize": self.normalize,
+            "batch_size": self.batch_size,
+            "extra_body": self.extra_body,
+            **({} if self.client is None else {"timeout": self.timeout, "max_retries": self.max_retries}),
+        }

@@ -1,0 +1,106 @@
+"""The core's errors as errors of langchain-core too, so that code that catches either kind works."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from langchain_core import exceptions
+
+from fm_client import (
+    APIConnectionError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    FMError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    RequestTooLargeError,
+    ResponseFormatError,
+    ServerError,
+    StreamInterruptedError,
+    TLSError,
+    UnprocessableEntityError,
+)
+
+# The first row that fits counts. The last column is `is_retryable`.
+_TABLE: tuple[tuple[type[FMError], str, bool], ...] = (
+    (InvalidRequestError, "ModelInvalidRequestError", False),
+    (APITimeoutError, "ModelTimeoutError", True),
+    (TLSError, "ModelConnectionError", False),
+    (APIConnectionError, "ModelConnectionError", True),
+    (StreamInterruptedError, "ModelConnectionError", True),
+    (AuthenticationError, "ModelAuthenticationError", False),
+    (PermissionDeniedError, "ModelPermissionDeniedError", False),
+    (NotFoundError, "ModelNotFoundError", False),
+    (RateLimitError, "ModelRateLimitError", True),
+    (BadRequestError, "ModelInvalidRequestError", False),
+    (UnprocessableEntityError, "ModelInvalidRequestError", False),
+    (RequestTooLargeError, "ModelInvalidRequestError", False),
+    (ServerError, "ModelAPIError", True),
+    (ResponseFormatError, "ModelAPIError", False),
+)
+_OVERFLOW = re.compile(
+    r"context[ _]length|context window|prompt is too long|input is too long|maximum number of tokens|"
+    r"too many (?:input )?tokens",
+    re.IGNORECASE,
+)
+
+_kinds: dict[tuple[type[FMError], bool], type[FMError]] = {}
+
+
+@contextmanager
+def model_errors() -> Iterator[None]:
+    """Raise what the core raises as a class that is langchain-core's as well."""
+    try:
+        yield
+    except FMError as error:
+        twin = as_model_error(error)
+        if twin is error:
+            raise
+        raise twin.with_traceback(error.__traceback__) from error.__cause__
+
+
+def as_model_error(error: FMError) -> FMError:
+    """`error` as an instance of both families; itself where langchain-core has no such class."""
+    kind = _kind(type(error), _OVERFLOW.search(str(error)) is not None)
+    return error if kind is type(error) else _revive(kind, error.args, vars(error))
+
+
+def _kind(ours: type[FMError], overflow: bool) -> type[FMError]:
+    if (ours, overflow) not in _kinds:
+        _kinds[ours, overflow] = _make_kind(ours, overflow)
+    return _kinds[ours, overflow]
+
+
+def _make_kind(ours: type[FMError], overflow: bool) -> type[FMError]:
+    """The class for `ours`. A langchain-core without the family of model errors (before 1.7) gets `ours`."""
+    name, retryable = next(((name, retry) for cls, name, retry in _TABLE if issubclass(ours, cls)), ("", False))
+    if overflow and issubclass(ours, BadRequestError | RequestTooLargeError):
+        name, retryable = "ContextOverflowError", False
+    theirs = getattr(exceptions, name, None)
+    if theirs is None or issubclass(ours, theirs):
+        return ours
+    members = {"__doc__": ours.__doc__, "__module__": __name__, "__reduce__": _reduce, "is_retryable": retryable}
+    return type(ours.__name__, (ours, theirs), members)
+
+
+def _reduce(error: FMError) -> tuple[Any, ...]:
+    # The class is made on demand and cannot be imported: a pickle names the two it is made of.
+    ours = next(base for base in type(error).__bases__ if issubclass(base, FMError))
+    overflow = any(base.__name__ == "ContextOverflowError" for base in type(error).__bases__)
+    return _unpickle, (ours, overflow, error.args, vars(error))
+
+
+def _unpickle(ours: type[FMError], overflow: bool, args: tuple[Any, ...], state: dict[str, Any]) -> FMError:
+    return _revive(_kind(ours, overflow), args, state)
+
+
+def _revive(kind: type[FMError], args: tuple[Any, ...], state: dict[str, Any]) -> FMError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(state)
+    return error

@@ -1,0 +1,167 @@
+"""`FoundationModelLLM`: text completions (task `llm/v1/completions`)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseLLM
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.outputs import Generation, GenerationChunk, LLMResult
+from pydantic import model_validator
+
+from fm_client import CompletionChunk, CompletionResponse
+
+from ._answers import metadata, usage_metadata
+from ._config import CONFIG, LanguageModel, add_version, estimate_tokens
+from ._errors import model_errors
+
+
+class FoundationModelLLM(LanguageModel, BaseLLM):
+    """A completion model behind a serving endpoint: text in, text out.
+
+        llm = FoundationModelLLM(model="my-completions-endpoint", max_tokens=16)
+        llm.invoke("Once upon a time")
+
+    Constructor, errors and precedence are those of `ChatFoundationModel`.
+    """
+
+    model_config = CONFIG
+
+    @model_validator(mode="after")
+    def _set_fm_version(self) -> Self:
+        self.metadata = add_version(self.metadata)
+        return self
+
+    @property
+    def _llm_type(self) -> str:
+        return "fm-completions"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        # LangChain's cache key is made of these, and there a call's `stop`, None included, hides the constructor's.
+        return {**super()._identifying_params, **self._target, "own_stop": self.stop}
+
+    def _generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        if self.streaming:
+            return _merged(list(self._stream(prompt, stop, run_manager, **kwargs)) for prompt in prompts)
+        model, params = self._call(stop, kwargs)
+        with model_errors():
+            client = self.clients.sync
+            workers = min(len(prompts), client.settings.concurrency)
+            with ThreadPoolExecutor(workers, "fm-llm") as pool:
+                return _result(list(pool.map(lambda prompt: client.complete(model, prompt, **params), prompts)))
+
+    async def _agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        if self.streaming:
+            streams = (self._astream(prompt, stop, run_manager, **kwargs) for prompt in prompts)
+            return _merged([[chunk async for chunk in stream] for stream in streams])
+        model, params = self._call(stop, kwargs)
+        with model_errors():
+            client = self.clients.aio
+            gate = asyncio.Semaphore(client.settings.concurrency)
+
+            async def complete(prompt: str) -> CompletionResponse:
+                async with gate:
+                    return await client.complete(model, prompt, **params)
+
+            return _result(await _together([complete(prompt) for prompt in prompts]))
+
+    def _stream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[GenerationChunk]:
+        with model_errors():
+            model, params = self._stream_call(stop, kwargs)
+            for piece in self.clients.sync.stream_complete(model, prompt, **params):
+                if (chunk := _chunk(piece)) is not None:
+                    if run_manager:
+                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+
+    async def _astream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[GenerationChunk]:
+        with model_errors():
+            model, params = self._stream_call(stop, kwargs)
+            async for piece in self.clients.aio.stream_complete(model, prompt, **params):
+                if (chunk := _chunk(piece)) is not None:
+                    if run_manager:
+                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+
+    def get_num_tokens(self, text: str) -> int:
+        """About how many tokens; exactly if `custom_get_token_ids` is set. Never asks a network."""
+        return len(self.custom_get_token_ids(text)) if self.custom_get_token_ids else estimate_tokens(text)
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        return self._tracing_params("llm", stop, kwargs)
+
+
+async def _together(calls: list[Coroutine[Any, Any, CompletionResponse]]) -> list[CompletionResponse]:
+    """All results; the first failure ends the other calls, and is raised as it is."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _result(responses: list[CompletionResponse]) -> LLMResult:
+    """One list of generations for each prompt; the usage of all prompts together in `llm_output`."""
+    generations = [[_generation(response, i) for i in range(len(response.choices))] for response in responses]
+    return LLMResult(generations=generations, llm_output=_output(generation[0] for generation in generations))
+
+
+def _generation(response: CompletionResponse, i: int) -> Generation:
+    choice = response.choices[i]
+    info = {**metadata(response), "finish_reason": choice.finish_reason, "logprobs": choice.logprobs}
+    info["usage_metadata"] = usage_metadata(response.usage) if i == 0 else None
+    return Generation(text=choice.text, generation_info={k: v for k, v in info.items() if v is not None})
+
+
+def _chunk(piece: CompletionChunk) -> GenerationChunk | None:
+    if piece.response is None:
+        return GenerationChunk(text=piece.text) if piece.text else None
+    info = {**metadata(piece.response), "finish_reason": piece.response.finish_reason}
+    info["usage_metadata"] = usage_metadata(piece.usage)
+    return GenerationChunk(text="", generation_info={k: v for k, v in info.items() if v is not None})
+
+
+def _merged(streams: Iterable[list[GenerationChunk]]) -> LLMResult:
+    generations = []
+    for chunks in streams:
+        info = chunks[-1].generation_info
+        generations.append(Generation(text="".join(chunk.text for chunk in chunks), generation_info=info))
+    return LLMResult(generations=[[generation] for generation in generations], llm_output=_output(generations))
+
+
+def _output(generations: Iterable[Generation]) -> dict[str, Any]:
+    infos = [generation.generation_info or {} for generation in generations]
+    usages = [info["usage_metadata"] for info in infos if "usage_metadata" in info]
+    names = ("input_tokens", "output_tokens", "total_tokens")
+    usage = {name: sum(usage[name] for usage in usages) for name in names} if usages else {}
+    return {"model_name": infos[0].get("model_name") if infos else None, "token_usage": usage}

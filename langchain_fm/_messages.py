@@ -1,0 +1,132 @@
+"""LangChain's messages -> messages on the wire. Nothing that is given is changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from fm_client import InvalidRequestError
+
+from ._config import PROVIDER
+from ._parts import Block, is_reasoning, is_signed, to_parts
+
+CALL_EXTRAS = "tool_call_extras"
+"""Key of `additional_kwargs`: what a route wants back with a call besides its name and arguments, by the call's id."""
+CUT_OFF = '"}]"}]'
+"""Ends the arguments of a streamed call that cannot be read, and is not sent back. LangChain completes unfinished JSON,
+and would offer a call that was cut off for execution; with these characters no unfinished object can go on."""
+ERROR_PREFIX = "Error: "
+"""Tells a model that a tool failed: the chat format has no field for `ToolMessage.status`."""
+
+Wire = dict[str, Any]
+
+
+def to_wire(messages: Sequence[BaseMessage]) -> list[Wire]:
+    """The messages of a request."""
+    return [wire for message in messages for wire in _translate(message)]
+
+
+def _translate(message: BaseMessage) -> list[Wire]:
+    match message:
+        case AIMessage():
+            return [_assistant(message)]
+        case ToolMessage():
+            return [_tool(message)]
+        case HumanMessage():
+            return _user(message)
+        case SystemMessage():
+            role = message.additional_kwargs.get("__openai_role__", "system")
+            return [_named({"role": role, "content": _content(message.content)}, message)]
+        case FunctionMessage():
+            return [_named({"role": "function", "content": _content(message.content)}, message)]
+        case ChatMessage():
+            return [_named({"role": message.role, "content": _content(message.content)}, message)]
+    raise InvalidRequestError(f"a {type(message).__name__} cannot be sent to a model")
+
+
+def _named(wire: Wire, message: BaseMessage) -> Wire:
+    return {**wire, "name": message.name} if message.name else wire
+
+
+def _content(content: str | list[Any]) -> str | list[Block]:
+    return content if isinstance(content, str) else to_parts(content) or ""
+
+
+def _user(message: HumanMessage) -> list[Wire]:
+    """A user's message; results of tools inside it (Anthropic's form) go before it as messages of their own."""
+    if isinstance(message.content, str):
+        return [_named({"role": "user", "content": message.content}, message)]
+    results = [block for block in message.content if isinstance(block, dict) and block.get("type") == "tool_result"]
+    rest = [block for block in message.content if block not in results]
+    wires = [_result(block.get("tool_use_id"), block.get("content") or "", block.get("is_error")) for block in results]
+    return wires + ([_named({"role": "user", "content": _content(rest)}, message)] if rest or not results else [])
+
+
+def _tool(message: ToolMessage) -> Wire:
+    return _result(message.tool_call_id, message.content, message.status == "error")
+
+
+def _result(call_id: Any, content: str | list[Any], failed: Any) -> Wire:
+    sent = _content(content)
+    return {"role": "tool", "tool_call_id": call_id, "content": _marked(sent) if failed else sent}
+
+
+def _marked(content: str | list[Block]) -> str | list[Block]:
+    if isinstance(content, list):
+        return [{"type": "text", "text": ERROR_PREFIX.strip()}, *content]
+    return content if content.lower().startswith("error") else ERROR_PREFIX + content
+
+
+def _assistant(message: AIMessage) -> Wire:
+    content: str | list[Any] | None = message.content
+    if isinstance(content, list):
+        content = to_parts(_replayable(message)) or ""
+    calls = _calls(message)
+    wire: Wire = {"role": "assistant", "content": content or (None if calls else "")}
+    return _named({**wire, "tool_calls": calls} if calls else wire, message)
+
+
+def _replayable(message: AIMessage) -> list[Any]:
+    """The content without other providers' reasoning, unless it is signed: it means something to its own only."""
+    blocks = message.content if isinstance(message.content, list) else []
+    if message.response_metadata.get("model_provider", PROVIDER) == PROVIDER:
+        return blocks
+    return [block for block in blocks if not is_reasoning(block) or is_signed(cast("Block", block))]
+
+
+def _calls(message: AIMessage) -> list[Wire]:
+    """The calls of a message: valid ones, those whose arguments could not be read, and those only in its content."""
+    extras = message.additional_kwargs.get(CALL_EXTRAS) or {}
+    found = [_call(call["id"], call["name"], _json(call["args"])) for call in message.tool_calls]
+    found += [
+        _call(call["id"], call["name"], (call["args"] or "").removesuffix(CUT_OFF))
+        for call in message.invalid_tool_calls
+    ]
+    known = {call["id"] for call in found}
+    found += [call for call in _calls_in(message.content) if call["id"] not in known]
+    return [{**extras.get(call["id"], {}), **call} for call in found]
+
+
+def _calls_in(content: str | list[Any]) -> Iterable[Wire]:
+    for block in content if isinstance(content, list) else []:
+        if isinstance(block, dict) and block.get("type") in ("tool_use", "tool_call"):
+            yield _call(block.get("id"), block.get("name"), _json(block.get("input") or block.get("args") or {}))
+
+
+def _call(call_id: str | None, name: str | None, arguments: str) -> Wire:
+    return {"id": call_id or "", "type": "function", "function": {"name": name or "", "arguments": arguments}}
+
+
+def _json(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,164 @@
+"""Content blocks -> parts of a chat message: LangChain's own blocks (v1 and v0), OpenAI's and Anthropic's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from fm_client import InvalidRequestError
+
+Block = dict[str, Any]
+
+TOOL_BLOCKS = frozenset(
+    {"tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "input_json_delta", "function_call"}
+)
+"""Blocks that stand for a tool call; on the wire it is in `tool_calls`."""
+_REASONING = frozenset({"reasoning", "thinking", "redacted_thinking"})
+# LangChain's own bookkeeping, which the service would refuse as unknown fields.
+_BOOKKEEPING = frozenset({"index", "id", "extras", "annotations"})
+_AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"}
+DEFAULT_FILE_NAME = "file"
+
+
+def to_parts(blocks: Iterable[str | Block]) -> list[Block]:
+    """The parts to send: without tool calls, and without empty texts, which the service refuses."""
+    return [part for block in blocks if (part := to_part(block)) is not None]
+
+
+def to_part(block: str | Block) -> Block | None:
+    """One part; None for a block that is not sent. A block of a kind not known here is sent as it is."""
+    if isinstance(block, str):
+        return {"type": "text", "text": block} if block else None
+    kind = block.get("type")
+    if kind in TOOL_BLOCKS:
+        return None
+    if kind == "non_standard":
+        return to_part(block["value"])
+    translate = _TRANSLATIONS.get(str(kind))
+    return dict(block) if translate is None else translate(block)
+
+
+def to_reasoning(block: Block) -> Block | None:
+    """Reasoning as the service takes it back: signed or not, as it was given."""
+    if "summary" in block:
+        summary = [{k: v for k, v in piece.items() if k != "index"} for piece in block["summary"] or []]
+        return {**_without(block, {"index"}), "summary": summary}
+    text = block.get("reasoning") or block.get("thinking") or ""
+    signature = block.get("signature") or (block.get("extras") or {}).get("signature")
+    if not text and not signature:
+        return None
+    piece = {"type": "summary_text", "text": text} | ({"signature": signature} if signature else {})
+    return {"type": "reasoning", "summary": [piece]}
+
+
+def is_reasoning(block: str | Block) -> bool:
+    """Whether a block is reasoning, in whichever spelling."""
+    return isinstance(block, dict) and block.get("type") in _REASONING
+
+
+def is_signed(block: Mapping[str, Any]) -> bool:
+    """Whether reasoning has a signature: then it can be sent to the provider that signed it, by whichever route."""
+    pieces = block.get("summary") or [block, block.get("extras") or {}]
+    return any(isinstance(piece, dict) and piece.get("signature") for piece in pieces)
+
+
+def _text(block: Block) -> Block | None:
+    if not block.get("text"):
+        return None
+    return {**_without(block, _BOOKKEEPING), **_cache_control(block)}
+
+
+def _plain_text(block: Block) -> Block | None:
+    text = block.get("text") or (block.get("data") if block.get("source_type") == "text" else None)
+    return {"type": "text", "text": text, **_cache_control(block)} if text else None
+
+
+def _image_url(block: Block) -> Block:
+    image = block.get("image_url")
+    return {**_without(block, {"index"}), "image_url": {"url": image} if isinstance(image, str) else image}
+
+
+def _image(block: Block) -> Block:
+    url = _url_of(block, "image/jpeg")
+    if url is None:
+        raise InvalidRequestError("an image block needs url, or base64 with mime_type")
+    detail = block.get("detail") or (block.get("extras") or {}).get("detail")
+    image = {"url": url} | ({"detail": detail} if detail else {})
+    return {"type": "image_url", "image_url": image, **_cache_control(block)}
+
+
+def _file(block: Block) -> Block:
+    if "file" in block:  # OpenAI's own form
+        return _without(block, {"index"})
+    if block.get("source_type") == "text":
+        return _plain_text(block) or {}
+    identifier = block.get("file_id") or (block.get("id") if block.get("source_type") == "id" else None)
+    if identifier:
+        return {"type": "file", "file": {"file_id": identifier}}
+    url = _url_of(block, "application/pdf")
+    if url is None or not url.startswith("data:"):
+        raise InvalidRequestError("a file block needs base64 with mime_type, or file_id: files are not sent by URL")
+    return {"type": "file", "file": {"filename": _file_name(block), "file_data": url}, **_cache_control(block)}
+
+
+def _document(block: Block) -> Block | None:
+    source = block.get("source") or {}
+    if source.get("type") == "text":
+        return {"type": "text", "text": source.get("data") or "", **_cache_control(block)}
+    return _file(block)
+
+
+def _audio(block: Block) -> Block:
+    data = block.get("base64") or block.get("data")
+    if not data:
+        raise InvalidRequestError("an audio block needs base64 with mime_type: audio is not sent by URL")
+    suffix = str(block.get("mime_type") or "audio/wav").rpartition("/")[2]
+    return {"type": "input_audio", "input_audio": {"data": data, "format": _AUDIO_FORMATS.get(suffix, suffix)}}
+
+
+def _video(block: Block) -> Block:
+    raise InvalidRequestError("the service's chat API has no video part; send frames as images")
+
+
+def _url_of(block: Mapping[str, Any], default_type: str) -> str | None:
+    """The URL of what a block holds: its own, or a data URL."""
+    source = block.get("source")  # Anthropic's form
+    if isinstance(source, Mapping):
+        if source.get("type") == "url":
+            return source.get("url")
+        return f"data:{source.get('media_type') or default_type};base64,{source.get('data')}"
+    if block.get("url"):
+        return str(block["url"])
+    data = block.get("base64") or block.get("data")
+    return f"data:{block.get('mime_type') or default_type};base64,{data}" if data else None
+
+
+def _file_name(block: Block) -> str:
+    places = (block, block.get("extras") or {}, block.get("metadata") or {})
+    return next(
+        (str(name) for place in places for key in ("filename", "title", "name") if (name := place.get(key))), ""
+    ) or (DEFAULT_FILE_NAME)
+
+
+def _cache_control(block: Block) -> Block:
+    found = block.get("cache_control") or (block.get("extras") or {}).get("cache_control")
+    return {"cache_control": found} if found else {}
+
+
+def _without(block: Block, names: Iterable[str]) -> Block:
+    return {key: value for key, value in block.items() if key not in names}
+
+
+_TRANSLATIONS: dict[str, Callable[[Block], Block | None]] = {
+    "text": _text,
+    "text-plain": _plain_text,
+    "image_url": _image_url,
+    "image": _image,
+    "file": _file,
+    "document": _document,
+    "audio": _audio,
+    "video": _video,
+    "reasoning": to_reasoning,
+    "thinking": to_reasoning,
+    "redacted_thinking": lambda block: None,
+}

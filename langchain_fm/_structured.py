@@ -1,0 +1,157 @@
+"""Tools and answers that follow a schema: what is sent for them, and what is read out of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Literal
+
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models.model_profile import ModelProfile
+from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
+from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
+from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.utils.function_calling import convert_to_openai_function
+from langchain_core.utils.pydantic import is_basemodel_subclass
+from pydantic import BaseModel
+
+from fm_client import InvalidRequestError, catalog, profile_for
+
+from ._config import first
+
+if TYPE_CHECKING:
+    from ._chat import ChatFoundationModel
+
+Method = Literal["json_schema", "function_calling", "json_mode"]
+METHODS: tuple[Method, ...] = ("json_schema", "function_calling", "json_mode")
+DEFAULT_SCHEMA_NAME = "answer"
+"""For a JSON schema that has no title: the service wants a name."""
+
+
+def structured(
+    llm: ChatFoundationModel,
+    schema: dict[str, Any] | type | None,
+    *,
+    method: Method | None,
+    include_raw: bool,
+    strict: bool | None,
+    **kwargs: Any,
+) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
+    """`llm` bound to ask for `schema`, followed by a parser."""
+    chosen = method or default_method(llm.model)
+    if chosen not in METHODS:
+        raise InvalidRequestError(f"method must be one of {', '.join(METHODS)}, not {chosen!r}")
+    if schema is None and chosen != "json_mode":
+        raise InvalidRequestError(f"method {chosen!r} needs a schema")
+    function = None if schema is None else function_of(schema, strict)
+    asking = _asking(llm, chosen, schema, function, strict, kwargs)
+    parser = _parser(chosen, schema, function)
+    return _with_raw(asking, parser) if include_raw else asking | parser
+
+
+def default_method(model: str | list[str]) -> Method:
+    """The method for a model; a model of which nothing is known can call tools more likely than follow schemas."""
+    return "json_schema" if profile_for(first(model)).get("supports_json_schema") else "function_calling"
+
+
+def function_of(schema: dict[str, Any] | type, strict: bool | None = None) -> dict[str, Any]:
+    """A schema of any kind as name, description and JSON schema."""
+    if isinstance(schema, dict):
+        schema = _named(schema)
+    function = convert_to_openai_function(schema, strict=strict)
+    return {"parameters": {"type": "object", "properties": {}}, **function}
+
+
+def _named(schema: dict[str, Any]) -> dict[str, Any]:
+    if schema.get("type") == "json_schema" and isinstance(schema.get("json_schema"), Mapping):  # OpenAI's own form
+        inner = schema["json_schema"]
+        return {**{k: v for k, v in inner.items() if k != "schema"}, "parameters": inner.get("schema") or {}}
+    if schema.get("type") == "function" and isinstance(schema.get("function"), Mapping):
+        return dict(schema["function"])
+    known = schema.keys() & {"title", "name", "toolSpec"}
+    return schema if known else {**schema, "title": DEFAULT_SCHEMA_NAME}
+
+
+def response_format(function: Mapping[str, Any]) -> dict[str, Any]:
+    """The `response_format` that asks for a schema."""
+    described = {name: function[name] for name in ("name", "description", "strict") if name in function}
+    return {"type": "json_schema", "json_schema": {**described, "schema": function["parameters"]}}
+
+
+def wire_tool_choice(choice: dict[str, Any] | str | bool | None, tools: Sequence[Mapping[str, Any]]) -> Any:
+    """LangChain's `tool_choice` (and Anthropic's) as the service's; None if it is not to be sent."""
+    if isinstance(choice, dict):
+        choice = _tool_choice_word(choice)
+    if choice is None or choice is False or not tools:
+        return None
+    if choice is True or choice == "any":
+        return "required"
+    if isinstance(choice, dict) or choice in ("auto", "none", "required"):
+        return choice
+    names = [tool["function"]["name"] if "function" in tool else tool.get("name") for tool in tools]
+    if choice not in names:
+        raise InvalidRequestError(f"tool_choice {choice!r} is none of the tools: {', '.join(map(str, names))}")
+    return {"type": "function", "function": {"name": choice}}
+
+
+def _tool_choice_word(choice: dict[str, Any]) -> dict[str, Any] | str:
+    kind, name = choice.get("type"), choice.get("name")
+    if kind == "tool" and isinstance(name, str):
+        return name
+    return kind if kind in ("any", "auto", "none") else choice
+
+
+def _asking(
+    llm: ChatFoundationModel,
+    method: Method,
+    schema: dict[str, Any] | type | None,
+    function: dict[str, Any] | None,
+    strict: bool | None,
+    kwargs: dict[str, Any],
+) -> Runnable[LanguageModelInput, Any]:
+    told = {"method": method} | ({} if strict is None else {"strict": strict})
+    traced: dict[str, Any] = (
+        {} if function is None else {"ls_structured_output_format": {"kwargs": told, "schema": function}}
+    )
+    if method == "function_calling" and function is not None:
+        tool = {"type": "function", "function": function}
+        others = list(kwargs.pop("tools", None) or [])
+        return llm.bind_tools([tool, *others], tool_choice=function["name"], **traced, **kwargs)
+    wanted = {"type": "json_object"} if method == "json_mode" or function is None else response_format(function)
+    if tools := kwargs.pop("tools", None):
+        return llm.bind_tools(tools, response_format=wanted, **traced, **kwargs)
+    return llm.bind(response_format=wanted, **traced, **kwargs)
+
+
+def _parser(
+    method: Method, schema: dict[str, Any] | type | None, function: dict[str, Any] | None
+) -> BaseOutputParser[Any]:
+    is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
+    if method == "function_calling" and function is not None:
+        if is_class:
+            return PydanticToolsParser(tools=[schema], first_tool_only=True)  # type: ignore[list-item]  # see is_class
+        return JsonOutputKeyToolsParser(key_name=function["name"], first_tool_only=True)
+    return PydanticOutputParser(pydantic_object=schema) if is_class else JsonOutputParser()  # type: ignore[arg-type]  # likewise
+
+
+def _with_raw(asking: Runnable[LanguageModelInput, Any], parser: BaseOutputParser[Any]) -> Runnable[Any, Any]:
+    parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
+    failed = RunnablePassthrough.assign(parsed=lambda _: None)
+    return RunnableMap(raw=asking) | parsed.with_fallbacks([failed], exception_key="parsing_error")
+
+
+def model_profile(model: str | list[str]) -> ModelProfile | None:
+    """What is known of a model, in LangChain's words; None if nothing is."""
+    name = first(model)
+    known, hosted = profile_for(name), catalog.get(name)
+    facts = {
+        "name": hosted.name if hosted else None,
+        "max_input_tokens": known.get("context_tokens"),
+        "max_output_tokens": known.get("max_output_tokens"),
+        "image_inputs": known.get("supports_images"),
+        "tool_calling": known.get("supports_tools"),
+        "structured_output": known.get("supports_json_schema"),
+        "reasoning_output": known.get("supports_reasoning"),
+    }
+    found = {key: value for key, value in facts.items() if value is not None}
+    return ModelProfile(**found) if found else None  # type: ignore[typeddict-item]  # the keys are its own

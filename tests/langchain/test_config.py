@@ -1,0 +1,207 @@
+"""Constructors, copies, pickles, serialisation, traces and cache keys."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import pickle
+from typing import Any
+
+import pytest
+from fault_server import FaultServer, reply
+from fault_server import chat as answer
+from langchain_core.caches import InMemoryCache
+from langchain_core.load import dumpd, dumps, load
+from langchain_core.runnables import ConfigurableField
+from pydantic import SecretStr, ValidationError
+
+from fm_client import Client, Clients, ConfigurationError, Timeout
+from langchain_fm import ChatFoundationModel, FoundationModelEmbeddings, FoundationModelLLM
+
+CHAT = "databricks-meta-llama-3-3-70b-instruct"
+SECRET = "token-for-tests-that-nobody-may-see"
+MODELS = [ChatFoundationModel, FoundationModelLLM, FoundationModelEmbeddings]
+every_model = pytest.mark.parametrize("model", MODELS, ids=lambda cls: cls.__name__)
+
+
+@every_model
+def test_constructing_needs_no_workspace(model: Any) -> None:
+    assert model(model="e").model == "e"
+
+
+@every_model
+def test_the_endpoint_and_the_token_have_the_names_of_the_field_too(model: Any) -> None:
+    built = model(endpoint="e", api_key=SECRET, profile="DEV")
+    assert (built.model, built.token.get_secret_value(), built.config_profile) == ("e", SECRET, "DEV")
+
+
+@every_model
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"model": "e", "tokn": SECRET}, "unknown argument 'tokn'; did you mean token"),
+        ({"model": "e", "endpoint": "f"}, "mean the same"),
+        ({"model": ""}, "model is empty"),
+        ({}, "model"),
+    ],
+)
+def test_a_mistake_in_the_constructor_is_an_error_that_tells_no_secret(
+    model: Any, fields: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(ValidationError, match=complaint) as caught:
+        model(**{"token": SECRET, **fields})
+    assert SECRET not in str(caught.value)
+
+
+def test_a_client_and_a_host_are_not_given_both(server: Any) -> None:
+    with Client(server.host, SECRET) as client, pytest.raises(ValidationError, match="not both"):
+        ChatFoundationModel(model="e", client=client, host=server.host)
+
+
+@every_model
+def test_the_token_is_never_shown(model: Any) -> None:
+    built = model(model="e", host="https://example.test", token=SECRET)
+    shown = [repr(built), str(built), built.model_dump_json(), repr(built.model_dump()), repr(pickle.dumps(built))]
+    if not isinstance(built, FoundationModelEmbeddings):
+        shown += [dumps(built), repr(built._get_ls_params()), built._get_llm_string() if model is MODELS[0] else ""]
+    assert [SECRET in text for text in shown] == [False] * len(shown)
+
+
+def repickled(model: Any) -> Any:
+    return pickle.loads(pickle.dumps(model))  # noqa: S301  # our own bytes
+
+
+@pytest.mark.parametrize("kind", ["fresh", "used"])
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, repickled])
+def test_a_copy_works_like_the_original(
+    how: Any, kind: str, chat: Any, server: Any, drive: Any, keep: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABRICKS_HOST", server.host)
+    monkeypatch.setenv("DATABRICKS_TOKEN", "token-from-the-environment")
+    server.script(CHAT, reply(200, answer("Hello")))
+    llm = chat(temperature=0.5)
+    if kind == "used":
+        drive(llm).invoke("Hi")
+    copied = keep(how(llm))
+
+    assert drive(copied).invoke("Hi").text == "Hello"
+    assert (copied.model, copied.temperature) == (llm.model, 0.5)
+
+
+def test_a_changed_copy_goes_to_its_own_host(chat: Any, server: Any, keep: Any) -> None:
+    server.script(CHAT, reply(200, answer("first")))
+    llm = chat()
+    llm.invoke("Hi")
+    with FaultServer() as other:
+        other.script(CHAT, reply(200, answer("second")))
+        changed = keep(llm.model_copy(update={"host": other.host}))
+        assert changed.invoke("Hi").text == "second"
+    assert llm.invoke("Hi").text == "first"
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["Client", "Clients"])
+def test_a_given_client_is_used_and_left_open(wrapped: bool, server: Any, drive: Any) -> None:
+    server.script(CHAT, reply(200, answer()))
+    with Client(server.host, "token-for-tests") as client:
+        llm = ChatFoundationModel(model=CHAT, client=Clients(client=client) if wrapped else client, timeout=9)
+        drive(llm).invoke("Hi")
+        llm.close()
+        assert drive(llm).invoke("Hi").text == "hello"
+
+
+def test_one_model_serves_several_event_loops(chat: Any, server: Any) -> None:
+    server.script(CHAT, reply(200, answer("Hello")))
+    llm = chat()
+    assert [asyncio.run(llm.ainvoke("Hi")).text for _ in range(3)] == ["Hello"] * 3
+
+
+def test_a_token_function_is_asked(chat: Any, server: Any, drive: Any) -> None:
+    server.script(CHAT, reply(200, answer()))
+    drive(chat(token=lambda: "token-from-a-function")).invoke("Hi")
+    assert server.seen[-1].headers["authorization"] == "Bearer token-from-a-function"
+
+
+def test_a_missing_workspace_is_told_by_the_first_call(drive: Any) -> None:
+    with pytest.raises(ConfigurationError, match="no workspace is configured"):
+        drive(ChatFoundationModel(model="e")).invoke("Hi")
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")  # `load` itself
+@pytest.mark.parametrize("model", [ChatFoundationModel, FoundationModelLLM])
+def test_a_serialised_model_comes_back_with_its_token_from_the_environment(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABRICKS_TOKEN", SECRET)
+    given = {"host": "https://example.test", "temperature": 0.5, "timeout": Timeout(read=9.0), "stop": ["x"]}
+    original = model(model=["a", "b"], token=SECRET, **given)
+    serialised = dumpd(original)
+    loaded = load(serialised, allowed_objects=[model], valid_namespaces=["langchain_fm"], secrets_from_env=True)
+
+    assert SECRET not in repr(serialised)
+    assert loaded.token == SecretStr(SECRET)
+    assert loaded.asdict() == original.asdict()
+    assert loaded.timeout == Timeout(read=9.0)
+
+
+def test_cached_answers_are_not_shared_between_different_questions(chat: Any, server: Any) -> None:
+    server.script(
+        CHAT, reply(200, answer("1")), reply(200, answer("2")), reply(200, answer("3")), reply(200, answer("4"))
+    )
+    cache = InMemoryCache()
+    llm, strict, warm = chat(cache=cache), chat(cache=cache, stop=["x"]), chat(cache=cache, temperature=1)
+
+    assert [model.invoke("Hi").text for model in (llm, llm, strict, warm)] == ["1", "1", "2", "3"]
+    assert llm.invoke("Hi", stop=["x"]).text == "2"
+    assert llm.invoke("Hi", seed=1).text == "4"
+
+
+def test_cached_completions_are_not_shared_between_different_stops(llm: Any, server: Any) -> None:
+    texts = ["1", "2", "3"]
+    server.script("completions", *(reply(200, {"choices": [{"index": 0, "text": text}]}) for text in texts))
+    cache = InMemoryCache()
+    plain, stopped = llm(cache=cache), llm(cache=cache, stop=["x"])
+    assert [model.invoke("Hi") for model in (plain, plain, stopped, stopped)] == ["1", "1", "2", "2"]
+
+
+def test_the_cache_key_names_the_workspace() -> None:
+    hosts = ["https://a.example.test", "https://b.example.test"]
+    keys = {ChatFoundationModel(model="e", host=host, token=SECRET)._get_llm_string() for host in hosts}
+    assert len(keys) == 2
+
+
+def test_traces_say_what_is_asked() -> None:
+    llm = ChatFoundationModel(model=["e", "f"], temperature=0.5, max_tokens=9, stop="x")
+    assert llm._get_ls_params() == {
+        "ls_provider": "databricks",
+        "ls_model_type": "chat",
+        "ls_model_name": "e",
+        "ls_temperature": 0.5,
+        "ls_max_tokens": 9,
+        "ls_stop": ["x"],
+    }
+    assert llm._get_ls_params(stop=["y"], model="g", temperature=0)["ls_model_name"] == "g"
+    assert {"fm-integrations", "langchain-core"} <= (llm.metadata or {})["lc_versions"].keys()
+
+
+def test_the_model_profile_tells_what_the_catalog_knows() -> None:
+    profile = ChatFoundationModel(model=CHAT).profile or {}
+    assert (profile.get("tool_calling"), profile.get("max_input_tokens")) == (True, 128_000)
+    assert ChatFoundationModel(model="mine").profile is None
+    assert ChatFoundationModel(model="mine", profile={"tool_calling": True}).profile == {"tool_calling": True}
+
+
+def test_tokens_are_counted_without_a_network(chat: Any, server: Any) -> None:
+    llm = chat()
+    assert llm.get_num_tokens("four words of text") == 5
+    assert llm.get_num_tokens("你好") == 2
+    assert llm.get_num_tokens_from_messages([("user", "Hi")], tools=[{"title": "t", "properties": {}}]) > 0
+    assert chat(custom_get_token_ids=lambda text: [1, 2, 3]).get_num_tokens("x") == 3
+    assert server.seen == []
+
+
+def test_fields_can_be_made_configurable(server: Any, sent: Any) -> None:
+    server.script(CHAT, reply(200, answer()))
+    with Client(server.host, "token-for-tests") as client:
+        llm = ChatFoundationModel(model=CHAT, client=client)
+        llm.configurable_fields(temperature=ConfigurableField(id="t")).invoke("Hi", config={"configurable": {"t": 0.7}})
+    assert sent()["temperature"] == 0.7

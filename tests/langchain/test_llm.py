@@ -1,0 +1,94 @@
+"""`FoundationModelLLM`: completions, whole and in a stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fault_server import DONE, chunked, event, reply
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.exceptions import ModelInvalidRequestError
+
+from fm_workspace import Workspace
+from langchain_fm import FoundationModelLLM
+
+USAGE = {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}
+
+
+def completion(*texts: str, **fields: Any) -> dict[str, Any]:
+    choices = [{"index": i, "text": text, "finish_reason": "stop"} for i, text in enumerate(texts)]
+    return {"id": "cmpl-1", "object": "text_completion", "model": "mpt", "choices": choices, "usage": USAGE, **fields}
+
+
+def pieces(*texts: str) -> Any:
+    chunks = [completion(text) for text in texts]
+    for chunk in chunks[:-1]:
+        chunk["choices"][0]["finish_reason"] = None
+    return chunked(*map(event, chunks), DONE)
+
+
+class Listener(BaseCallbackHandler):
+    def __init__(self) -> None:
+        self.tokens: list[str] = []
+
+    def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+        self.tokens.append(token)
+
+
+def test_a_prompt_is_completed(llm: Any, server: Any, sent: Any, drive: Any) -> None:
+    server.script("completions", reply(200, completion(" upon a time")))
+
+    assert drive(llm(temperature=0.9, stop=["A"])).invoke("Once", temperature=0, stop=["B"]) == " upon a time"
+    assert sent() == {"prompt": "Once", "temperature": 0, "stop": ["B"]}
+
+
+def test_several_prompts_have_their_completions_in_order(llm: Any, server: Any, drive: Any) -> None:
+    server.script("completions", reply(200, completion("x", "y")))
+    result = drive(llm(n=2)).generate(["a", "b", "c"])
+
+    assert [[generation.text for generation in generations] for generations in result.generations] == [["x", "y"]] * 3
+    assert result.llm_output["token_usage"] == {"input_tokens": 6, "output_tokens": 9, "total_tokens": 15}
+    assert result.generations[0][0].generation_info["finish_reason"] == "stop"
+    assert sorted(request.json["prompt"] for request in server.seen) == ["a", "b", "c"]
+
+
+def test_a_completion_is_streamed_to_callers_and_listeners(llm: Any, server: Any, drive: Any) -> None:
+    server.script("completions", pieces(" upon", " a time"))
+    listener = Listener()
+
+    assert drive(llm()).stream("Once", config={"callbacks": [listener]}) == [" upon", " a time", ""]
+    assert listener.tokens == [" upon", " a time", ""]
+
+
+def test_streaming_makes_invoke_stream(llm: Any, server: Any, sent: Any, drive: Any) -> None:
+    server.script("completions", pieces(" upon", " a time"))
+    result = drive(llm(streaming=True)).generate(["Once"])
+
+    assert result.generations[0][0].text == " upon a time"
+    assert result.llm_output == {
+        "model_name": "mpt",
+        "token_usage": {"input_tokens": 2, "output_tokens": 3, "total_tokens": 5},
+    }
+    assert sent()["stream"] is True
+
+
+def test_several_completions_are_not_streamed(llm: Any, server: Any, drive: Any) -> None:
+    with pytest.raises(ModelInvalidRequestError, match="n=2 cannot be streamed"):
+        drive(llm(n=2)).stream("Once")
+    assert server.seen == []
+
+
+def test_the_first_failure_of_several_prompts_is_raised_as_it_is(llm: Any, server: Any, drive: Any) -> None:
+    server.script("completions", reply(200, completion("x")), reply(400, {"message": "bad"}))
+    with pytest.raises(ModelInvalidRequestError, match="bad"):
+        drive(llm()).generate(["a", "b", "c"])
+
+
+def test_an_endpoint_of_the_workspace_completes(workspace: Workspace, deployed: Any, drive: Any, keep: Any) -> None:
+    fields = {"model": deployed(fm_task="completions"), "host": workspace.host, "token": workspace.token}
+    driven = drive(keep(FoundationModelLLM(**fields, max_tokens=64)))
+    whole = driven.invoke("Once upon a time")
+
+    assert whole
+    assert "".join(driven.stream("Once upon a time")) == whole
+    assert driven.batch(["Once upon a time"] * 3) == [whole] * 3

@@ -1,0 +1,225 @@
+"""Tools and structured output: what is sent for them, and what is read out of the answers."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+import pytest
+from fault_server import DONE, chunked, delta, event, reply
+from fault_server import chat as answer
+from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.tools import tool
+from pydantic import BaseModel
+
+from fm_client import InvalidRequestError
+from langchain_fm._structured import wire_tool_choice
+
+CHAT = "databricks-meta-llama-3-3-70b-instruct"
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+class Place(BaseModel):
+    """A place."""
+
+    city: str
+
+
+class PlaceDict(TypedDict):
+    """A place."""
+
+    city: str
+
+
+JSON_SCHEMA = {"title": "Place", "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+TOOLS = [{"type": "function", "function": {"name": "add"}}, {"type": "function", "function": {"name": "sub"}}]
+NAMED = {"type": "function", "function": {"name": "add"}}
+
+
+@pytest.mark.parametrize(
+    ("choice", "wire"),
+    [
+        (None, None),
+        (False, None),
+        (True, "required"),
+        ("any", "required"),
+        ("required", "required"),
+        ("auto", "auto"),
+        ("none", "none"),
+        ("add", NAMED),
+        (NAMED, NAMED),
+        ({"type": "tool", "name": "add"}, NAMED),
+        ({"type": "any"}, "required"),
+    ],
+)
+def test_every_way_to_choose_a_tool_is_understood(choice: Any, wire: Any) -> None:
+    assert wire_tool_choice(choice, TOOLS) == wire
+
+
+def test_choosing_a_tool_that_is_not_there_is_an_error(chat: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="none of the tools: add"):
+        chat().bind_tools([add], tool_choice="multiply")
+
+
+def test_what_is_bound_is_sent(chat: Any, server: Any, sent: Any, drive: Any) -> None:
+    server.script(CHAT, reply(200, answer()))
+    drive(chat().bind_tools([add], tool_choice=True, strict=True, parallel_tool_calls=False, temperature=0)).invoke(
+        "Hi"
+    )
+    body = sent()
+
+    assert (body["tool_choice"], body["parallel_tool_calls"], body["temperature"]) == ("required", False, 0)
+    assert body["tools"][0]["function"]["name"] == "add"
+    assert body["tools"][0]["function"]["strict"] is True
+    assert body["tools"][0]["function"]["parameters"]["additionalProperties"] is False
+
+
+def test_no_tools_are_sent_for_an_empty_list(chat: Any, server: Any, sent: Any) -> None:
+    server.script(CHAT, reply(200, answer()))
+    chat().bind_tools([], tool_choice="any").invoke("Hi")
+    assert sent().keys() == {"messages"}
+
+
+def test_calls_that_cannot_be_read_are_kept_apart(chat: Any, server: Any, drive: Any) -> None:
+    calls = [
+        {"id": "1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}, "thought_signature": "t"},
+        {"id": "2", "type": "function", "function": {"name": "add", "arguments": '{"a": '}},
+        {"id": "3", "type": "function", "function": {"name": "add", "arguments": ""}},
+    ]
+    server.script(CHAT, reply(200, answer(None, tool_calls=calls)))
+    message = drive(chat()).invoke("Hi")
+
+    assert message.content == ""
+    assert [(call["id"], call["args"]) for call in message.tool_calls] == [("1", {"a": 1}), ("3", {})]
+    assert [(call["id"], call["args"]) for call in message.invalid_tool_calls] == [("2", '{"a": ')]
+
+
+def test_what_a_route_wants_back_with_a_call_is_sent_back(chat: Any, server: Any, sent: Any, drive: Any) -> None:
+    call = {
+        "id": "1",
+        "type": "function",
+        "function": {"name": "add", "arguments": '{"a": 1}'},
+        "thought_signature": "t",
+    }
+    server.script(CHAT, reply(200, answer(None, tool_calls=[call])))
+    driven = drive(chat())
+    driven.invoke(["Hi", driven.invoke("Hi")])
+    assert sent()["messages"][1] == {"role": "assistant", "content": None, "tool_calls": [call]}
+
+
+def test_parallel_calls_in_pieces_are_put_together(chat: Any, server: Any, drive: Any, merged: Any) -> None:
+    def piece(index: int, arguments: str, **start: Any) -> bytes:
+        function = {"arguments": arguments, **({"name": start["name"]} if start else {})}
+        call = {"index": index, "function": function, **({"id": start["id"], "type": "function"} if start else {})}
+        return event(delta(None, tool_calls=[call]))
+
+    begins = (piece(0, "", id="x", name="add"), piece(0, '{"a"'), piece(1, '{"b"', id="y", name="sub"))
+    server.script(
+        CHAT, chunked(*begins, piece(0, ": 1}"), piece(1, ": 2}"), event(delta("", finish="tool_calls")), DONE)
+    )
+    message = merged(drive(chat()).stream("Hi"))
+
+    assert [(call["id"], call["name"], call["args"]) for call in message.tool_calls] == [
+        ("x", "add", {"a": 1}),
+        ("y", "sub", {"b": 2}),
+    ]
+    assert message.response_metadata["finish_reason"] == "tool_calls"
+
+
+@pytest.mark.parametrize(
+    "cut", ['{"path": "/tmp/a', '{"path"', '{"paths": ["/tmp/a"', '{"paths": ["/tmp/a', "{", '{"a": "\\']
+)
+def test_a_call_that_was_cut_off_in_a_stream_is_not_offered_for_execution(
+    cut: str, chat: Any, server: Any, sent: Any, drive: Any, merged: Any
+) -> None:
+    call = {"index": 0, "id": "x", "type": "function", "function": {"name": "delete", "arguments": cut}}
+    stream = chunked(event(delta(None, tool_calls=[call])), event(delta("", finish="length")), DONE)
+    server.script(CHAT, stream, reply(200, answer()))
+    driven = drive(chat())
+    message = merged(driven.stream("Hi"))
+    driven.invoke(["Hi", message, "Go on"])
+
+    assert message.tool_calls == []
+    assert [call["id"] for call in message.invalid_tool_calls] == ["x"]
+    assert sent()["messages"][1]["tool_calls"][0]["function"]["arguments"] == cut
+
+
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "stream"])
+def test_a_tool_is_called_and_its_result_is_answered(is_streamed: bool, live: Any, drive: Any, merged: Any) -> None:
+    driven = drive(live().bind_tools([add]))
+    messages: list[Any] = [HumanMessage("Add the numbers 3 and 4.")]
+    first = merged(driven.stream(messages)) if is_streamed else driven.invoke(messages)
+    results = [add.invoke(call) for call in first.tool_calls]
+    last = driven.invoke([*messages, first, *results])
+
+    assert [call["args"] for call in first.tool_calls] == [{"a": 3, "b": 4}]
+    assert "7" in last.text
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode", None])
+@pytest.mark.parametrize("schema", [Place, PlaceDict, JSON_SCHEMA], ids=["pydantic", "typeddict", "json schema"])
+def test_answers_follow_a_schema(schema: Any, method: Any, live: Any, drive: Any) -> None:
+    prompt = "Say in JSON, with the key 'city': where is the Louvre?"
+    found = drive(live().with_structured_output(schema, method=method)).invoke(prompt)
+
+    assert isinstance(found, Place if schema is Place else dict)
+    assert list(dict(found)) == ["city"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "method"),
+    [(CHAT, "json_schema"), ("databricks-claude-sonnet-4-5", "function_calling"), ("my-endpoint", "function_calling")],
+)
+def test_the_model_decides_the_method(endpoint: str, method: str, chat: Any) -> None:
+    bound = chat(model=endpoint).with_structured_output(Place).first
+    assert bound.kwargs["ls_structured_output_format"]["kwargs"]["method"] == method
+
+
+def test_a_schema_is_sent_by_name(chat: Any, server: Any, sent: Any, drive: Any) -> None:
+    server.script(CHAT, reply(200, answer('{"city": "Paris"}')))
+    drive(chat().with_structured_output(Place, method="json_schema", strict=True)).invoke("Hi")
+    wanted = sent()["response_format"]
+
+    assert (wanted["type"], wanted["json_schema"]["name"], wanted["json_schema"]["strict"]) == (
+        "json_schema",
+        "Place",
+        True,
+    )
+    assert wanted["json_schema"]["schema"]["additionalProperties"] is False
+
+
+def test_a_schema_without_a_title_has_a_name_too(chat: Any, server: Any, sent: Any) -> None:
+    server.script(CHAT, reply(200, answer('{"city": "Paris"}')))
+    schema = {key: value for key, value in JSON_SCHEMA.items() if key != "title"}
+
+    assert chat().with_structured_output(schema, method="json_schema").invoke("Hi") == {"city": "Paris"}
+    assert sent()["response_format"]["json_schema"]["name"] == "answer"
+
+
+def test_the_raw_answer_comes_along_on_request(chat: Any, server: Any, drive: Any) -> None:
+    server.script(CHAT, reply(200, answer('{"city": "Paris"}')), reply(200, answer("no JSON")))
+    driven = drive(chat().with_structured_output(Place, method="json_schema", include_raw=True))
+    good, bad = driven.invoke("Hi"), driven.invoke("Hi")
+
+    assert (good["parsed"], good["parsing_error"]) == (Place(city="Paris"), None)
+    assert bad["parsed"] is None
+    assert isinstance(bad["parsing_error"], OutputParserException)
+    assert isinstance(bad["raw"], AIMessage)
+
+
+@pytest.mark.parametrize(("schema", "method"), [(None, "json_schema"), (Place, "yaml")])
+def test_a_method_that_cannot_work_is_an_error(schema: Any, method: Any, chat: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="method"):
+        chat().with_structured_output(schema, method=method)
+
+
+def test_an_agent_works_with_it(live: Any) -> None:
+    from langchain.agents import create_agent
+
+    result = create_agent(live(), [add]).invoke({"messages": [HumanMessage("Add the numbers 3 and 4.")]})
+    assert [message.type for message in result["messages"]] == ["human", "ai", "tool", "ai"]
