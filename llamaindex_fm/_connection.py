@@ -1,0 +1,95 @@
+"""What both classes share: the connection to a workspace, and what becomes of it in copies, pickles and dumps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from llama_index.core.schema import BaseComponent
+
+from fm_client import AsyncClient, Client, Clients, ConfigurationError, Timeout
+
+SHARED_BY_COPIES = ("callback_manager", "rate_limiter", "embeddings_cache")
+"""Fields that may hold locks: a deep copy has the same ones, as it has the same connections."""
+
+
+class Connected(BaseComponent):
+    """A component with a workspace behind it.
+
+    The token and the clients are in one private attribute, so that they are in no dump, repr, hash or event; a pickle
+    has them without the token, which is looked up anew (environment, profile) where it is unpickled.
+    """
+
+    # A misspelt argument may be a misspelt `token=`: the error must not quote its value.
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=True)
+
+    host: str | None = Field(default=None, frozen=True, description='Address of the workspace; "local": embedded.')
+    profile: str | None = Field(default=None, frozen=True, description="Section of ~/.databrickscfg.")
+    timeout: float | Timeout | None = Field(default=None, exclude=True, description="Seconds for a call, or a Timeout.")
+    max_retries: int | None = Field(default=None, exclude=True, description="Repeats after the first attempt.")
+    extra_body: dict[str, Any] | None = Field(default=None, description="Further fields of the request body.")
+
+    _clients: Clients = PrivateAttr(default_factory=Clients)
+
+    def _connect(self, client: Client | AsyncClient | Clients | None, token: Any) -> None:
+        if isinstance(client, Clients):
+            if token is not None or self.host is not None or self.profile is not None:
+                raise ConfigurationError("give either client= or host, token and profile, not both")
+            self._clients = client
+        else:
+            self._clients = Clients(client=client, host=self.host, token=token, profile=self.profile)
+
+    def close(self) -> None:
+        """Close the sync half, for good: of a client that was given and of copies, too."""
+        self._clients.sync.close()
+
+    async def aclose(self) -> None:
+        """Close the async half in the running event loop, for good; other loops have connections of their own."""
+        await self._clients.aio.aclose()
+
+    def _merged(self, fields: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a call of the core: this object's, and over them those of the call."""
+        own = {**fields, "timeout": self.timeout, "max_retries": self.max_retries}
+        merged = {**{name: value for name, value in own.items() if value is not None}, **given}
+        if extra := {**(self.extra_body or {}), **(given.get("extra_body") or {})}:
+            merged["extra_body"] = extra
+        return merged
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        if "_clients" not in (state["__pydantic_private__"] or {}):  # the base class drops what it cannot pickle
+            raise TypeError(
+                f"this {type(self).__name__} cannot be pickled: its client has its own http_client or SSLContext"
+            )
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Not the base class's way, which runs `__init__` again. Nothing here may raise: a worker process of an
+        # ingestion pipeline that fails while it unpickles is replaced for ever, and the pipeline waits for ever.
+        BaseModel.__setstate__(self, state)
+        for name, field in type(self).model_fields.items():
+            if name not in self.__dict__:
+                self.__dict__[name] = field.get_default(call_default_factory=True)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        for name in SHARED_BY_COPIES:
+            value = self.__dict__.get(name)
+            memo[id(value)] = value
+        return super().__deepcopy__(memo)
+
+
+def one_name(**names: Any) -> Any:
+    """The one value among aliases of the same argument.
+
+    >>> one_name(model=None, endpoint="my-endpoint")
+    'my-endpoint'
+    """
+    given = {name: value for name, value in names.items() if value is not None}
+    if not given:
+        raise ConfigurationError("name an endpoint: model=")
+    first, *others = given.values()
+    if any(other != first for other in others):
+        raise ConfigurationError(f"{' and '.join(given)} are names of one argument, and were given different values")
+    return first

@@ -1,0 +1,318 @@
+"""`FoundationModelLLM`: a chat or completion endpoint as an LLM of LlamaIndex that calls tools."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from typing import Any, Literal, TypeVar, cast
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+    LLMMetadata,
+    MessageRole,
+)
+from llama_index.core.bridge.pydantic import Field
+from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.llms.loading import RECOGNIZED_LLMS
+from llama_index.core.tools import BaseTool
+
+from fm_client import AsyncClient, Client, Clients, ModelProfile, catalog, profile_for
+
+from ._answers import PARTIAL, as_chat, as_completion, chat_answer, completion_answer
+from ._connection import Connected, one_name
+from ._messages import JSONObject, selections, to_prompt, to_wire, tool_choice_to_wire, tools_to_wire
+from ._streams import GrowingChat, GrowingCompletion, agrown, grown, same
+from ._structured import StructuredCalls
+
+COMPLETIONS = "llm/v1/completions"
+Task = Literal["llm/v1/chat", "llm/v1/completions"]
+CHAT_CONTEXT_WINDOW = 32_768
+"""Of a chat endpoint that nothing is known of: the least of the chat models that the service listed in December 2024
+(Mixtral 8x7B, DBRX; their makers' model cards). Give `context_window` if yours takes more."""
+UNKNOWN_NUM_OUTPUT = -1
+"""LlamaIndex's own sign for "not said"."""
+SAMPLING = (
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "stop",
+    "seed",
+    "frequency_penalty",
+    "presence_penalty",
+    "user",
+)
+CHAT_ONLY = ("reasoning_effort", "thinking", "logprobs", "top_logprobs")
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+def _reported_as_chat(function: F) -> F:
+    """LlamaIndex's decorator for events, which forgets the function's type."""
+    return cast(F, llm_chat_callback()(function))
+
+
+def _reported_as_completion(function: F) -> F:
+    return cast(F, llm_completion_callback()(function))
+
+
+class FoundationModelLLM(Connected, StructuredCalls):
+    """An LLM behind a serving endpoint: hosted, provisioned or external.
+
+    >>> llm = FoundationModelLLM("databricks-meta-llama-3-3-70b-instruct", host="local", temperature=0)
+    >>> llm.metadata.is_function_calling_model
+    True
+
+    `model` (or `endpoint`) names an endpoint, or several: the next is asked where one cannot answer. Host and token
+    come from `host`, `token`, `profile`, or else from the environment and ~/.databrickscfg; or from a `client` that is
+    there already. Nothing is looked up or sent before the first call. A sampling field that is None is not sent; an
+    argument of a call wins over the field of the same name. Whatever else the API takes goes into `extra_body`.
+    """
+
+    model: str | list[str] = Field(description="Name of the endpoint; several to fall back on.")
+    task: Task | None = Field(default=None, description="What the endpoint does; None: as the catalog says, else chat.")
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    user: str | None = None
+    reasoning_effort: str | None = None
+    thinking: JSONObject | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    context_window: int | None = Field(default=None, gt=0, description="Tokens; None: as the catalog says.")
+    is_function_calling_model: bool | None = Field(default=None, description="Whether it has tools; None: by model.")
+
+    def __init__(
+        self,
+        model: str | Sequence[str] | None = None,
+        *,
+        endpoint: str | Sequence[str] | None = None,
+        token: Any = None,
+        client: Client | AsyncClient | Clients | None = None,
+        **fields: Any,
+    ) -> None:
+        name = one_name(model=model, endpoint=endpoint)
+        fields["model"] = name if isinstance(name, str) else list(name)
+        super().__init__(**fields)
+        self._connect(client, token)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The id of this class in dumps and registries."""
+        return "FoundationModelLLM"
+
+    # What the model is
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """What LlamaIndex sizes its prompts by: from arguments and catalog, never from the network."""
+        profiles = self._profiles
+        return LLMMetadata(
+            context_window=self.context_window or self._known_window,
+            num_output=self.max_tokens or profiles[0].get("default_max_tokens") or UNKNOWN_NUM_OUTPUT,
+            is_chat_model=self._chats,
+            is_function_calling_model=self._calls_tools,
+            model_name=self._names[0],
+            system_role=MessageRole.SYSTEM,
+        )
+
+    def to_payload(self) -> dict[str, Any]:
+        """What events say of this LLM: no secret, no address."""
+        sampling = {name: getattr(self, name) for name in SAMPLING if getattr(self, name) is not None}
+        return {**super().to_payload(), "model": self._names[0], "temperature": self.temperature, **sampling}
+
+    @property
+    def _names(self) -> list[str]:
+        return [self.model] if isinstance(self.model, str) else self.model
+
+    @property
+    def _profiles(self) -> list[ModelProfile]:
+        return [profile_for(name) for name in self._names]
+
+    @property
+    def _chats(self) -> bool:
+        known = catalog.get(self._names[0])
+        return (self.task or (known.task if known else None)) != COMPLETIONS
+
+    @property
+    def _calls_tools(self) -> bool:
+        if self.is_function_calling_model is not None:
+            return self.is_function_calling_model
+        return self._chats and all(profile.get("supports_tools", True) for profile in self._profiles)
+
+    @property
+    def _known_window(self) -> int:
+        unknown = CHAT_CONTEXT_WINDOW if self._chats else DEFAULT_CONTEXT_WINDOW
+        return min(profile.get("context_tokens") or unknown for profile in self._profiles)
+
+    # The eight calls: the decorated ones report, the private ones ask
+
+    @_reported_as_chat
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """The whole answer to a chat."""
+        return self._chat(messages, kwargs) if self._chats else as_chat(self._complete(self._prompt(messages), kwargs))
+
+    @_reported_as_chat
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """The whole answer to a chat."""
+        if self._chats:
+            return await self._achat(messages, kwargs)
+        return as_chat(await self._acomplete(self._prompt(messages), kwargs))
+
+    @_reported_as_chat
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        """The answer as it grows; the last item is the whole one, with the usage."""
+        if self._chats:
+            return self._stream_chat(messages, kwargs, same)
+        return self._stream_complete(self._prompt(messages), kwargs, as_chat)
+
+    @_reported_as_chat
+    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        """The answer as it grows; the last item is the whole one, with the usage."""
+        if self._chats:
+            return self._astream_chat(messages, kwargs, same)
+        return self._astream_complete(self._prompt(messages), kwargs, as_chat)
+
+    @_reported_as_completion
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """The whole answer to a prompt: a chat endpoint gets it as one user message."""
+        prompt = self._formatted(prompt, formatted)
+        return as_completion(self._chat(_said(prompt), kwargs)) if self._chats else self._complete(prompt, kwargs)
+
+    @_reported_as_completion
+    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """The whole answer to a prompt: a chat endpoint gets it as one user message."""
+        prompt = self._formatted(prompt, formatted)
+        if self._chats:
+            return as_completion(await self._achat(_said(prompt), kwargs))
+        return await self._acomplete(prompt, kwargs)
+
+    @_reported_as_completion
+    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
+        """The answer to a prompt as it grows; the last item is the whole one, with the usage."""
+        prompt = self._formatted(prompt, formatted)
+        if self._chats:
+            return self._stream_chat(_said(prompt), kwargs, as_completion)
+        return self._stream_complete(prompt, kwargs, same)
+
+    @_reported_as_completion
+    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+        """The answer to a prompt as it grows; the last item is the whole one, with the usage."""
+        prompt = self._formatted(prompt, formatted)
+        if self._chats:
+            return self._astream_chat(_said(prompt), kwargs, as_completion)
+        return self._astream_complete(prompt, kwargs, same)
+
+    def _chat(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> ChatResponse:
+        single, params = self._chat_params(kwargs)
+        return chat_answer(self._clients.sync.chat(self.model, to_wire(messages), **params), single_call=single)
+
+    async def _achat(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> ChatResponse:
+        single, params = self._chat_params(kwargs)
+        return chat_answer(await self._clients.aio.chat(self.model, to_wire(messages), **params), single_call=single)
+
+    def _stream_chat(
+        self, messages: Sequence[ChatMessage], kwargs: dict[str, Any], shape: Callable[[ChatResponse], T]
+    ) -> Generator[T, None, None]:
+        single, params = self._chat_params(kwargs)
+        chunks = self._clients.sync.stream_chat(self.model, to_wire(messages), **params)
+        return grown(chunks, GrowingChat(single_call=single), shape)
+
+    def _astream_chat(
+        self, messages: Sequence[ChatMessage], kwargs: dict[str, Any], shape: Callable[[ChatResponse], T]
+    ) -> AsyncGenerator[T, None]:
+        single, params = self._chat_params(kwargs)
+        chunks = self._clients.aio.stream_chat(self.model, to_wire(messages), **params)
+        return agrown(chunks, GrowingChat(single_call=single), shape)
+
+    def _complete(self, prompt: str, kwargs: dict[str, Any]) -> CompletionResponse:
+        return completion_answer(self._clients.sync.complete(self.model, prompt, **self._params(SAMPLING, kwargs)))
+
+    async def _acomplete(self, prompt: str, kwargs: dict[str, Any]) -> CompletionResponse:
+        params = self._params(SAMPLING, kwargs)
+        return completion_answer(await self._clients.aio.complete(self.model, prompt, **params))
+
+    def _stream_complete(
+        self, prompt: str, kwargs: dict[str, Any], shape: Callable[[CompletionResponse], T]
+    ) -> Generator[T, None, None]:
+        chunks = self._clients.sync.stream_complete(self.model, prompt, **self._params(SAMPLING, kwargs))
+        return grown(chunks, GrowingCompletion(), shape)
+
+    def _astream_complete(
+        self, prompt: str, kwargs: dict[str, Any], shape: Callable[[CompletionResponse], T]
+    ) -> AsyncGenerator[T, None]:
+        chunks = self._clients.aio.stream_complete(self.model, prompt, **self._params(SAMPLING, kwargs))
+        return agrown(chunks, GrowingCompletion(), shape)
+
+    def _params(self, names: Sequence[str], kwargs: dict[str, Any]) -> Any:
+        return self._merged({name: getattr(self, name) for name in names}, kwargs)
+
+    def _chat_params(self, kwargs: dict[str, Any]) -> tuple[bool, Any]:
+        """Whether only one tool call is wanted, and the arguments for the core."""
+        wanted = dict(kwargs)
+        single = not wanted.pop("allow_parallel_tool_calls", True)
+        return single, self._params((*SAMPLING, *CHAT_ONLY), wanted)
+
+    def _formatted(self, prompt: str, formatted: bool) -> str:
+        render = self.completion_to_prompt
+        return prompt if formatted or self._chats or render is None else render(prompt)
+
+    def _prompt(self, messages: Sequence[ChatMessage]) -> str:
+        return to_prompt(messages, cast(Callable[[Sequence[ChatMessage]], str], self.messages_to_prompt))
+
+    # Tools
+
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        tool_choice: str | JSONObject | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """The arguments of `chat` for a chat with tools. The history given stays as it is."""
+        said = [user_msg] if isinstance(user_msg, ChatMessage) else _said(user_msg) if user_msg else []
+        call: dict[str, Any] = {"messages": [*(chat_history or []), *said], **kwargs}
+        if not tools:
+            return call
+        call |= {"tools": tools_to_wire(tools), "allow_parallel_tool_calls": allow_parallel_tool_calls}
+        if (choice := tool_choice_to_wire(tool_choice, required=tool_required)) is not None:
+            call["tool_choice"] = choice
+        if not allow_parallel_tool_calls and self._profiles[0].get("supports_parallel_tools"):
+            call["parallel_tool_calls"] = False  # the others would refuse the field, and send one call anyway
+        return call
+
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+    ) -> list[ToolSelection]:
+        """The tools that an answer calls.
+
+        A ValueError if it calls none (unless `error_on_no_tool_call` is False), and for a call whose arguments are no
+        JSON object, for instance because `max_tokens` cut them off: such a call is never to be executed.
+        """
+        found = selections(response.message, partial=bool(response.additional_kwargs.get(PARTIAL)))
+        if not found and error_on_no_tool_call:
+            raise ValueError(f"the model called no tool; it said: {response.message.content!r}")
+        return found
+
+
+def _said(prompt: str) -> list[ChatMessage]:
+    return [ChatMessage(role=MessageRole.USER, content=prompt)]
+
+
+RECOGNIZED_LLMS[FoundationModelLLM.class_name()] = FoundationModelLLM
