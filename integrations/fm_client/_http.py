@@ -11,9 +11,9 @@ import contextlib
 import io
 import os
 import time
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakKeyDictionary
 
 import httpcore
 
@@ -186,6 +186,12 @@ def _open_source(reply: Reply) -> _Source:
     raise APIConnectionError("the stream is closed")
 
 
+def _close_at_home(pool: Pool, pid: int) -> None:
+    """Close `pool`, but not in a forked child, where its lock may be held for ever."""
+    if os.getpid() == pid:
+        pool.close()
+
+
 class HTTP(_Base):
     """Sync requests to `host`, and whatever other hosts are asked. Safe in any number of threads, and after a fork.
 
@@ -262,6 +268,7 @@ class HTTP(_Base):
             for inherited in list(self._pools.values()):
                 inherited.abandon()
             pool = self._pools.setdefault(pid, Pool(*self._limits))
+            weakref.finalize(self, _close_at_home, pool, pid)  # for clients that are dropped, not closed
         return _usable(pool)
 
     def _whole(self, source: _Source, until: float | None) -> bytes:
@@ -278,7 +285,7 @@ class AsyncHTTP(_Base):
 
     def __init__(self, host: str, *, http_client: httpx.AsyncClient | None = None, **settings: Any) -> None:
         super().__init__(host, http_client=http_client, **settings)
-        self._pools: dict[int, WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncPool]] = {}
+        self._pools: dict[int, weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncPool]] = {}
 
     async def send(self, request: Request) -> Reply:
         """The answer to `request`: read whole and decompressed, or open if it is a 2xx one to `stream=True`."""
@@ -328,7 +335,7 @@ class AsyncHTTP(_Base):
 
     async def aclose(self) -> None:
         """Close the connections of the running loop; those in use when they come back. `http_client` stays open."""
-        pools = self._pools.setdefault(os.getpid(), WeakKeyDictionary())
+        pools = self._pools.setdefault(os.getpid(), weakref.WeakKeyDictionary())
         await pools.setdefault(asyncio.get_running_loop(), AsyncPool(*self._limits)).aclose()
 
     async def _begin(self, request: Request, target: Target, wait: float | None) -> tuple[Any, Any]:
@@ -338,7 +345,7 @@ class AsyncHTTP(_Base):
 
     async def _pool(self) -> AsyncPool:
         """This loop's pool. Inherited ones are left alone: closing them would reach into the parent's selector."""
-        loop, pools = asyncio.get_running_loop(), self._pools.setdefault(os.getpid(), WeakKeyDictionary())
+        loop, pools = asyncio.get_running_loop(), self._pools.setdefault(os.getpid(), weakref.WeakKeyDictionary())
         pool = pools.get(loop)
         if pool is None:
             for dead in [other for other in list(pools) if other.is_closed()]:

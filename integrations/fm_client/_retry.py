@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import TypeVar, cast
 
@@ -58,10 +58,11 @@ def exchange(
     retries = context.settings.max_retries if max_retries is None else max_retries
     tries = _Tries(context, request, retries, refreshed=not authorize)
     after = max(after, tries.gate())
-    token: str | None = (yield Token()) if authorize else None
+    if authorize:
+        tries.token = yield Token()
     while True:
         try:
-            reply = yield Attempt(tries.request(token), after)
+            reply = yield Attempt(tries.request(), after)
             reply.attempts = tries.sent
             result = yield from _accept(context, request, reply, then)
         except APIError as error:
@@ -70,10 +71,8 @@ def exchange(
             tries.succeeded()
             return result
         after, fresh = tries.again(failure)
-        if fresh:
-            stale, token = token, (yield Token(stale=token))
-            if token == stale:
-                raise failure
+        if fresh and not tries.renewed((yield Token(stale=tries.token))):
+            raise failure
         failure.__traceback__ = None  # it is done with; keep no frames alive
 
 
@@ -114,6 +113,8 @@ class _Tries:
     repeated_stale: bool = False
     cost: float = 0.0
     started: float = 0.0
+    token: str | None = field(default=None, repr=False)
+    """Here and in no variable of the flow, because crash reporters show those of every frame an error passes."""
 
     def __post_init__(self) -> None:
         self.started = self.context.clock()
@@ -127,12 +128,18 @@ class _Tries:
         total = self.base.timeout.total
         return float("inf") if total is None else total - (self.context.clock() - self.started)
 
-    def request(self, token: str | None) -> Request:
+    def request(self) -> Request:
         self.sent += 1
-        request = self.base if token is None else self.base.with_headers({"authorization": f"Bearer {token}"})
+        added = {} if self.token is None else {"authorization": f"Bearer {self.token}"}
+        request = self.base.with_headers(added) if added else self.base
         if self.sent == 1 or self.base.timeout.total is None:
             return request
         return replace(request, timeout=replace(self.base.timeout, total=max(self.remaining(), 0.001)))
+
+    def renewed(self, token: str) -> bool:
+        """Whether `token` is another one than that which was refused."""
+        stale, self.token = self.token, token
+        return token != stale
 
     def succeeded(self) -> None:
         budget = self.context.budget(self.base.endpoint)

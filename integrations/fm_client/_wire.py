@@ -103,7 +103,7 @@ class Emit:
 class Token:
     """Ask the credential for its token; `stale` is one the service refused, so that a fresh one is got."""
 
-    stale: str | None = None
+    stale: str | None = field(default=None, repr=False)
 
 
 class Credential(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import pickle
 import subprocess
 import sys
@@ -108,3 +109,12 @@ def test_importing_the_core_loads_no_framework_and_no_sdk() -> None:
     assert (
         "[]" == subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     )
+
+
+def test_a_client_that_is_dropped_and_not_closed_leaves_no_socket_open(server: FaultServer) -> None:
+    server.script("ep", reply(200, chat()))
+    fm = Client(server.host, "t")
+    fm.chat("ep", "Hi")
+    del fm
+    gc.collect()
+    assert server.disconnected.wait(2.0)
