@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +13,7 @@ from fm_client import (
     APITimeoutError,
     AuthenticationError,
     BadRequestError,
+    ContextLengthError,
     FMError,
     InvalidRequestError,
     NotFoundError,
@@ -38,19 +38,14 @@ _TABLE: tuple[tuple[type[FMError], str, bool], ...] = (
     (PermissionDeniedError, "ModelPermissionDeniedError", False),
     (NotFoundError, "ModelNotFoundError", False),
     (RateLimitError, "ModelRateLimitError", True),
+    (ContextLengthError, "ContextOverflowError", False),
     (BadRequestError, "ModelInvalidRequestError", False),
     (UnprocessableEntityError, "ModelInvalidRequestError", False),
     (RequestTooLargeError, "ModelInvalidRequestError", False),
     (ServerError, "ModelAPIError", True),
     (ResponseFormatError, "ModelAPIError", False),
 )
-_OVERFLOW = re.compile(
-    r"context[ _]length|context window|prompt is too long|input is too long|maximum number of tokens|"
-    r"too many (?:input )?tokens",
-    re.IGNORECASE,
-)
-
-_kinds: dict[tuple[type[FMError], bool], type[FMError]] = {}
+_kinds: dict[type[FMError], type[FMError]] = {}
 
 
 @contextmanager
@@ -67,21 +62,19 @@ def model_errors() -> Iterator[None]:
 
 def as_model_error(error: FMError) -> FMError:
     """`error` as an instance of both families; itself where langchain-core has no such class."""
-    kind = _kind(type(error), _OVERFLOW.search(str(error)) is not None)
+    kind = _kind(type(error))
     return error if kind is type(error) else _revive(kind, error.args, vars(error))
 
 
-def _kind(ours: type[FMError], overflow: bool) -> type[FMError]:
-    if (ours, overflow) not in _kinds:
-        _kinds[ours, overflow] = _make_kind(ours, overflow)
-    return _kinds[ours, overflow]
+def _kind(ours: type[FMError]) -> type[FMError]:
+    if ours not in _kinds:
+        _kinds[ours] = _make_kind(ours)
+    return _kinds[ours]
 
 
-def _make_kind(ours: type[FMError], overflow: bool) -> type[FMError]:
+def _make_kind(ours: type[FMError]) -> type[FMError]:
     """The class for `ours`. A langchain-core without the family of model errors (before 1.7) gets `ours`."""
     name, retryable = next(((name, retry) for cls, name, retry in _TABLE if issubclass(ours, cls)), ("", False))
-    if overflow and issubclass(ours, BadRequestError | RequestTooLargeError):
-        name, retryable = "ContextOverflowError", False
     theirs = getattr(exceptions, name, None)
     if theirs is None or issubclass(ours, theirs):
         return ours
@@ -92,12 +85,11 @@ def _make_kind(ours: type[FMError], overflow: bool) -> type[FMError]:
 def _reduce(error: FMError) -> tuple[Any, ...]:
     # The class is made on demand and cannot be imported: a pickle names the two it is made of.
     ours = next(base for base in type(error).__bases__ if issubclass(base, FMError))
-    overflow = any(base.__name__ == "ContextOverflowError" for base in type(error).__bases__)
-    return _unpickle, (ours, overflow, error.args, vars(error))
+    return _unpickle, (ours, error.args, vars(error))
 
 
-def _unpickle(ours: type[FMError], overflow: bool, args: tuple[Any, ...], state: dict[str, Any]) -> FMError:
-    return _revive(_kind(ours, overflow), args, state)
+def _unpickle(ours: type[FMError], args: tuple[Any, ...], state: dict[str, Any]) -> FMError:
+    return _revive(_kind(ours), args, state)
 
 
 def _revive(kind: type[FMError], args: tuple[Any, ...], state: dict[str, Any]) -> FMError:

@@ -43,6 +43,7 @@ class _Call:
     body: JSONObject
     timeout: Timeout
     max_retries: int | None
+    wait_ready: float = 0.0
     stream: bool = False
 
     @classmethod
@@ -54,6 +55,7 @@ class _Call:
             body,
             context.settings.timeout if timeout is None else check_timeout(timeout),
             None if retries is None else check_max_retries(retries),
+            params.get("wait_ready") or 0.0,
             stream,
         )
 
@@ -100,14 +102,16 @@ def _whole(call: _Call, parse: Callable[[Reply, str], S]) -> Flow[S]:
 
 
 def _streamed(call: _Call, chunk_type: type[ChatChunk | CompletionChunk]) -> Flow[None]:
-    settings = call.context.settings
+    settings, clock, total = call.context.settings, call.context.clock, call.timeout.total
 
     def then(endpoint: str) -> Callable[[Reply], Flow[_Opened]]:
+        until = None if total is None else clock() + total
+
         def parser(reply: Reply) -> StreamParser:
             limit = settings.max_event_bytes
             return StreamParser(chunk_type, reply, endpoint, stream_end=settings.stream_end, limit=limit)
 
-        return lambda reply: _open(reply, parser(reply), call.timeout.read)
+        return lambda reply: _open(call, reply, parser(reply), until)
 
     opened, dropped = yield from _over_routes(call, then)
     opened.parser.dropped = dropped
@@ -123,13 +127,28 @@ class _Opened:
     items: list[Any]
 
 
-def _open(reply: Reply, parser: StreamParser, wait: float | None) -> Flow[_Opened]:
+def _open(call: _Call, reply: Reply, parser: StreamParser, until: float | None) -> Flow[_Opened]:
+    """Read to the first event, which must be there by `until`: keep-alive comments alone would put it off for ever."""
     items: list[Any] = []
     while not items and not parser.done and parser.failure is None:
-        items = parser.feed((yield Read(reply, wait)))
+        wait, left = call.timeout.read, None if until is None else max(0.0, until - call.context.clock())
+        if left is None or (wait is not None and wait < left):
+            items = parser.feed((yield Read(reply, wait)))
+        else:
+            items = parser.feed((yield from _read_last(call, reply, left)))
     if not items and parser.failure is not None:
         raise parser.failure
     return _Opened(reply, parser, items)
+
+
+def _read_last(call: _Call, reply: Reply, left: float) -> Flow[bytes]:
+    """Read for as long as the whole call may still take."""
+    try:
+        data: bytes = yield Read(reply, left)
+        return data
+    except APITimeoutError as error:
+        text = f"no event within {call.timeout.total:g} s (total timeout)"
+        raise APITimeoutError(text, phase="total", request_id=reply.request_id) from error.__cause__
 
 
 def _read_on(call: _Call, opened: _Opened) -> Flow[None]:
@@ -184,7 +203,7 @@ def _ask(
     def send(body: JSONObject) -> Flow[T]:
         path = invocations_path(endpoint)
         request = context.request("POST", path, body, endpoint=endpoint, stream=call.stream, timeout=call.timeout)
-        return exchange(context, request, then=then, max_retries=max_retries)
+        return exchange(context, request, then=then, max_retries=max_retries, wait_ready=call.wait_ready)
 
     body = call.body
     if call.stream and "stream_options" not in body and profile_for(endpoint).get("sends_usage") == "on_request":

@@ -17,7 +17,7 @@ from ._endpoints import AsyncEndpoints, Endpoints
 from ._errors import APIError, FMError
 from ._http import HTTP, AsyncHTTP
 from ._requests import ChatParams, CompletionParams, EmbedParams, Messages
-from ._wire import Attempt, Command, Done, Emit, Flow, Read, Reply, Token, step
+from ._wire import Attempt, Command, Done, Emit, Flow, Pause, Read, Reply, Token, step
 from .types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, EmbeddingResponse
 
 T = TypeVar("T")
@@ -133,6 +133,8 @@ class Client(BaseClient):
                 if after > 0.0:
                     time.sleep(after)
                 return self._http.send(request)
+            case Pause(seconds):
+                time.sleep(seconds)
             case Read(reply, timeout):
                 return self._http.read(reply, timeout)
             case Token(stale):
@@ -256,6 +258,8 @@ class AsyncClient(BaseClient):
                 if after > 0.0:
                     await asyncio.sleep(after)
                 return await self._http.send(request)
+            case Pause(seconds):
+                await asyncio.sleep(seconds)
             case Read(reply, timeout):
                 return await self._http.read(reply, timeout)
             case Token(stale):

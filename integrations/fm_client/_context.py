@@ -23,6 +23,8 @@ class Budget:
 
     tokens: float = 100.0
     not_before: float = 0.0
+    prober: object | None = None
+    """The one call that asks an endpoint that is not ready; the others wait for it."""
 
 
 @dataclass(slots=True)

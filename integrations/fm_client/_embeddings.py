@@ -38,6 +38,7 @@ class EmbedJob:
         timeout, retries = params.get("timeout"), params.get("max_retries")
         self._timeout = context.settings.timeout if timeout is None else check_timeout(timeout)
         self._max_retries = None if retries is None else check_max_retries(retries)
+        self._wait_ready = float(params.get("wait_ready") or 0.0)
         self._on_progress: Progress | None = params.get("on_progress")
         self._done: list[Batch] = []
         self._has_failed = False
@@ -103,7 +104,8 @@ class EmbedJob:
         path, timeout = invocations_path(self._endpoint), self._timeout
         request = self._context.request("POST", path, body, endpoint=self._endpoint, timeout=timeout)
         then = returning(lambda reply: read_batch(reply, self._endpoint, start, count))
-        return exchange(self._context, request, then=then, max_retries=self._max_retries)
+        ready = self._wait_ready
+        return exchange(self._context, request, then=then, max_retries=self._max_retries, wait_ready=ready)
 
     def _keep(self, batch: Batch) -> None:
         self._done.append(batch)

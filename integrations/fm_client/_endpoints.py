@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from ._context import Context
 from ._endpoint_bodies import ConfigSpec, EndpointSpec, TagsLike, as_object, create_request, tag_list, update_request
-from ._errors import APIError, EndpointFailedError, NotFoundError, ResponseFormatError, text_of
+from ._error_bodies import text_of
+from ._errors import APIError, EndpointFailedError, NotFoundError, ResponseFormatError
 from ._names import explain
 from ._responses import json_reply
 from ._retry import exchange

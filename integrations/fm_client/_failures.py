@@ -21,7 +21,7 @@ from ._errors import (
     ResponseFormatError,
     TLSError,
 )
-from ._wire import Request
+from ._wire import Reply, Request
 
 BROKEN = "the connection broke"
 MISUSED = "the answer was used out of turn, by a hook of http_client or by closing it"
@@ -99,6 +99,12 @@ def cause_of(exc: BaseException) -> BaseException | None:
     for link in chain(exc):
         link.__traceback__ = None
     return exc
+
+
+def identify(error: BaseException, reply: Reply | None) -> None:
+    """Tell `error` which answer it broke off or refused, if the head of one had arrived."""
+    if reply is not None and isinstance(error, APIError):
+        error.request_id = error.request_id or reply.request_id
 
 
 def name_of(exc: BaseException) -> str | None:

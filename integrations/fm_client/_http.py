@@ -19,8 +19,15 @@ import httpcore
 
 from ._borrowed import AsyncBorrowed, Borrowed, Builder, checked_client
 from ._decode import Decoder
-from ._errors import APIConnectionError, ConfigurationError, InvalidRequestError, ProxyError, ResponseTooLargeError
-from ._failures import cause_of, failure
+from ._errors import (
+    APIConnectionError,
+    APIError,
+    ConfigurationError,
+    InvalidRequestError,
+    ProxyError,
+    ResponseTooLargeError,
+)
+from ._failures import cause_of, failure, identify
 from ._heads import RawHeaders, Target, decoded, encoded, target_of, wrong_in
 from ._network import Clock, Origin, Verify, environment_proxy, proxy_for, tls_context
 from ._pool import KEEPALIVE_EXPIRY, MAX_CONNECTIONS, AsyncExchange, AsyncPool, Exchange, Pool
@@ -132,9 +139,17 @@ class _Base:
         status, headers = head[0], decoded(head[1])
         if status == 407:
             raise ProxyError("the proxy wants a user and password (407)", status_code=407, should_retry=False)
-        if int(_digits(headers.get("content-length"))) > self._max_response_bytes and not _is_stream(status, request):
-            raise self._too_large()
-        return Reply(status, headers, source=_Source(exchange, Decoder(headers.get("content-encoding", "")), request))
+        reply = Reply(status, headers)
+        try:
+            reply.source = _Source(exchange, Decoder(headers.get("content-encoding", "")), request)
+            if int(_digits(headers.get("content-length"))) > self._max_response_bytes and not _is_stream(
+                status, request
+            ):
+                raise self._too_large()
+        except APIError as error:
+            identify(error, reply)
+            raise
+        return reply
 
     def _too_large(self) -> ResponseTooLargeError:
         return ResponseTooLargeError(f"the answer is larger than {self._max_response_bytes:,} bytes")
@@ -212,7 +227,7 @@ class HTTP(_Base):
         """The answer to `request`: read whole and decompressed, or open if it is a 2xx one to `stream=True`."""
         target, wait = self._check(request), _least(request.timeout.pool, request.timeout.total)
         exchange, sent = self._begin(request, target, wait)
-        until = self._deadline(request.timeout.total)
+        until, reply = self._deadline(request.timeout.total), None
         try:
             reply = self._reply(exchange.open(sent, until, wait), request, exchange)
             if not _is_stream(reply.status, request):
@@ -222,6 +237,7 @@ class HTTP(_Base):
         except BaseException as exc:
             exchange.close()
             error = failure(exc, request, stale=exchange.stale, proxied=exchange.proxied, late=self._late(until))
+            identify(error, reply)
             if error is exc:
                 raise
             raise error from cause_of(exc)
@@ -236,6 +252,7 @@ class HTTP(_Base):
             reply.source = None
             source.exchange.close()
             error = failure(exc, source.request)
+            identify(error, reply)
             if error is exc:
                 raise
             raise error from cause_of(exc)
@@ -291,7 +308,7 @@ class AsyncHTTP(_Base):
         """The answer to `request`: read whole and decompressed, or open if it is a 2xx one to `stream=True`."""
         target, wait = self._check(request), _least(request.timeout.pool, request.timeout.total)
         exchange, sent = await self._begin(request, target, wait)
-        until = self._deadline(request.timeout.total)
+        until, reply = self._deadline(request.timeout.total), None
         try:
             reply = self._reply(await exchange.open(sent, until, wait), request, exchange)
             if not _is_stream(reply.status, request):
@@ -301,6 +318,7 @@ class AsyncHTTP(_Base):
         except BaseException as exc:
             await exchange.aclose()
             error = failure(exc, request, stale=exchange.stale, proxied=exchange.proxied, late=self._late(until))
+            identify(error, reply)
             if error is exc:
                 raise
             raise error from cause_of(exc)
@@ -315,6 +333,7 @@ class AsyncHTTP(_Base):
             reply.source = None
             await source.exchange.aclose()
             error = failure(exc, source.request)
+            identify(error, reply)
             if error is exc:
                 raise
             raise error from cause_of(exc)

@@ -15,7 +15,8 @@ from weakref import WeakKeyDictionary
 
 from ._auth import check_token
 from ._context import HEADERS, Context
-from ._errors import APIError, AuthenticationError, ConfigurationError, FMError, ResponseFormatError, json_of
+from ._error_bodies import json_of
+from ._errors import APIError, AuthenticationError, ConfigurationError, FMError, ResponseFormatError
 from ._responses import json_reply
 from ._retry import exchange
 from ._wire import Flow, Reply, Request, Timeout

@@ -28,6 +28,8 @@ class CallOptions(TypedDict, total=False):
     """Further fields of the request body, sent as they are."""
     timeout: float | Timeout | None
     max_retries: int | None
+    wait_ready: float | None
+    """Seconds to wait for an endpoint that deploys, or starts from zero, before EndpointNotReadyError is raised."""
 
 
 class CompletionParams(CallOptions, total=False):
@@ -234,6 +236,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "reasoning_effort": (lambda v: isinstance(v, str), "a text such as 'low'"),
     "thinking": (lambda v: isinstance(v, Mapping), "an object such as {'type': 'enabled', 'budget_tokens': 1024}"),
     "user": (lambda v: isinstance(v, str), "a text"),
+    "wait_ready": (_number(0, 86_400), "a number of seconds up to 86,400"),
     "instruction": (lambda v: isinstance(v, str), "a text"),
     "dimensions": (_whole(1), "a whole number from 1"),
     "encoding_format": (lambda v: v in ("float", "base64"), "'float' or 'base64'"),

@@ -9,17 +9,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from ._config import StreamEnd
-from ._errors import (
-    APIConnectionError,
-    APIError,
-    ResponseFormatError,
-    StreamInterruptedError,
-    error_in,
-    json_of,
-    read_error,
-    status_error,
-    text_of,
-)
+from ._error_bodies import error_in, json_of, read_error, status_error, text_of
+from ._errors import APIConnectionError, APIError, ResponseFormatError, StreamInterruptedError
 from ._merge import ChatMerger, CompletionMerger, as_chunk, new_call_id
 from ._sse import Event, SSEDecoder
 from ._wire import Reply

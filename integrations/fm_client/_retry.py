@@ -14,18 +14,18 @@ from email.utils import parsedate_to_datetime
 from typing import TypeVar, cast
 
 from ._context import Context
+from ._error_bodies import error_for, is_expired_token
 from ._errors import (
     APIConnectionError,
     APIError,
     APIStatusError,
+    EndpointNotReadyError,
     ProxyError,
     RateLimitError,
     ServerError,
     TLSError,
-    error_for,
-    is_expired_token,
 )
-from ._wire import Attempt, Flow, Reply, Request, Token
+from ._wire import Attempt, Flow, Pause, Reply, Request, Token
 
 T = TypeVar("T")
 
@@ -35,6 +35,8 @@ MAX_RETRY_AFTER = 60.0
 """The service's token limits are windows of 60 s, so that longer waits are no throttling any more."""
 RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 BUDGET = 100.0
+PROBE_TURN = 0.25
+"""Seconds after which a call looks whether another one has found the endpoint ready."""
 TRANSIENT_COST = 10.0
 THROTTLE_COST = 5.0
 SUCCESS_GAIN = 1.0
@@ -48,23 +50,33 @@ def exchange(
     then: Callable[[Reply], Flow[T]] | None = None,
     after: float = 0.0,
     max_retries: int | None = None,
+    wait_ready: float = 0.0,
     authorize: bool = True,
 ) -> Flow[T]:
     """Send `request` until it is answered, and return what `then` makes of the answer.
 
     It carries the token, unless it is there to get one (`authorize=False`). An error that `then` raises, for instance
-    one inside a 200 answer, is subject to the same policy. Without `then` the result is the Reply.
+    one inside a 200 answer, is subject to the same policy. Without `then` the result is the Reply. An endpoint that is
+    not ready is asked again for `wait_ready` seconds, by one caller for all.
     """
     retries = context.settings.max_retries if max_retries is None else max_retries
-    tries = _Tries(context, request, retries, refreshed=not authorize)
-    after = max(after, tries.gate())
-    if authorize:
-        tries.token = yield Token()
+    tries = _Tries(context, request, retries, refreshed=not authorize, patience=wait_ready)
+    try:
+        if authorize:
+            tries.token = yield Token()
+        return (yield from _until_answered(tries, then, max(after, tries.gate())))
+    finally:
+        tries.stop_probing()
+
+
+def _until_answered(tries: _Tries, then: Callable[[Reply], Flow[T]] | None, after: float) -> Flow[T]:
     while True:
+        while tries.another_probes():
+            yield Pause(PROBE_TURN)
         try:
             reply = yield Attempt(tries.request(), after)
             reply.attempts = tries.sent
-            result = yield from _accept(context, request, reply, then)
+            result = yield from _accept(tries.context, tries.base, reply, then)
         except APIError as error:
             failure = error
         else:
@@ -113,6 +125,8 @@ class _Tries:
     repeated_stale: bool = False
     cost: float = 0.0
     started: float = 0.0
+    patience: float = 0.0
+    probes: int = 0
     token: str | None = field(default=None, repr=False)
     """Here and in no variable of the flow, because crash reporters show those of every frame an error passes."""
 
@@ -156,6 +170,8 @@ class _Tries:
                 True  # the server had closed an idle connection: nothing was lost, nothing to wait for
             )
             return 0.0, False
+        if isinstance(failure, EndpointNotReadyError) and (wait := self._probe(failure)) is not None:
+            return wait, False
         self.retries += 1
         delay = self._delay(failure)
         if (
@@ -165,6 +181,29 @@ class _Tries:
         ):
             raise failure
         return delay, False
+
+    def another_probes(self) -> bool:
+        """Whether another call is asking this endpoint, which is not ready, on behalf of all that wait for it."""
+        prober = self.context.budget(self.base.endpoint).prober
+        return self.patience > 0.0 and prober is not None and prober is not self
+
+    def stop_probing(self) -> None:
+        budget = self.context.budget(self.base.endpoint)
+        if budget.prober is self:
+            budget.prober = None
+
+    def _probe(self, failure: EndpointNotReadyError) -> float | None:
+        """Seconds until the endpoint, which is not ready, is asked again; None when patience is at its end."""
+        budget = self.context.budget(self.base.endpoint)
+        delay = failure.retry_after or min(MAX_DELAY, BASE_DELAY * 2.0**self.probes)
+        if self.another_probes():
+            return 0.0  # both had asked before either knew; the other one goes on
+        if delay > self.patience:
+            return None
+        budget.prober, self.probes = self, self.probes + 1
+        self.patience -= delay
+        self.started += delay  # waiting for a deployment is no part of the call's own time
+        return delay
 
     def _delay(self, failure: APIError) -> float:
         if failure.retry_after is not None:

@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from ._errors import EmbeddingContractError, ResponseFormatError, text_of
+from ._error_bodies import text_of
+from ._errors import EmbeddingContractError, ResponseFormatError
 from ._merge import UsageMerger
 from ._responses import raise_error_in
 from ._wire import Reply

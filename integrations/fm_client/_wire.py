@@ -5,6 +5,7 @@ returns the result of the call. It does no I/O and reads no clock, so the same f
 
     command            answer                 a driver …
     Attempt            Reply                  waits `after` seconds, sends the request, returns the answer
+    Pause              None                   waits
     Read               bytes, b"" at the end  reads on in an open stream
     Emit               None                   hands items to whoever iterates
     Token              str                    asks the credential, which may itself go over the network
@@ -85,6 +86,13 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Read:
     """Read on in `reply`, waiting at most `timeout` seconds."""
 
@@ -120,7 +128,7 @@ class Credential(Protocol):
         ...
 
 
-Command = Attempt | Read | Emit | Token
+Command = Attempt | Pause | Read | Emit | Token
 Flow = Generator[Command, Any, T]
 
 

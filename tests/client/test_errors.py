@@ -11,7 +11,7 @@ import pytest
 
 import fm_client
 from fm_client import APIError, FMError, Timeout
-from fm_client._errors import error_for, error_in, is_expired_token
+from fm_client._error_bodies import error_for, error_in, is_expired_token
 from fm_client._wire import Reply
 
 GUARDRAIL = json.dumps(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -22,7 +23,9 @@ from fault_server import (
 
 from fm_client import (
     BadRequestError,
+    Client,
     DroppedParameterWarning,
+    EndpointNotReadyError,
     InvalidRequestError,
     NotFoundError,
     ServerError,
@@ -137,3 +140,50 @@ def test_names_that_could_lead_elsewhere_are_refused_before_a_url_is_built(
         with pytest.raises(InvalidRequestError):
             call(name, "Hi")
     assert [] == server.seen
+
+
+# -------------------------------------------------------------------------------------------- endpoints not yet ready
+
+NOT_READY = reply(
+    503, {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "Endpoint ep is not ready"}, retry_after="0.1"
+)
+
+
+def test_an_endpoint_that_is_not_ready_is_an_error_of_its_own(fm: Any, server: FaultServer) -> None:
+    """H6"""
+    server.script("ep", NOT_READY)
+    with pytest.raises(EndpointNotReadyError):
+        fm.chat("ep", "Hi", max_retries=0)
+    assert 1 == server.attempts("ep")
+
+
+def test_with_wait_ready_it_is_asked_until_it_is_without_costing_retries(fm: Any, server: FaultServer) -> None:
+    """H6"""
+    server.script("ep", *[NOT_READY] * 5, reply(200, chat()))
+    assert "hello" == fm.chat("ep", "Hi", wait_ready=5, max_retries=0).text
+    assert 6 == server.attempts("ep")
+    server.script("ep2", *[NOT_READY] * 3, chunked(*words("a"), DONE))
+    assert "a" == text(fm.stream_chat("ep2", "Hi", wait_ready=5))
+
+
+def test_patience_has_an_end(fm: Any, server: FaultServer) -> None:
+    server.script("ep", NOT_READY)
+    begun = time.monotonic()
+    with pytest.raises(EndpointNotReadyError):
+        fm.chat("ep", "Hi", wait_ready=0.35, max_retries=0)
+    assert time.monotonic() - begun < 1.5 and 4 == server.attempts("ep")
+
+
+def test_one_call_asks_on_behalf_of_all_that_wait(server: FaultServer) -> None:
+    """H6: one prober per endpoint."""
+    server.script("ep", *[NOT_READY] * 8, reply(200, chat()))
+    answers: list[str] = []
+    with Client(server.host, "t") as fm:
+        ask = lambda: answers.append(fm.chat("ep", "Hi", wait_ready=10).text)  # noqa: E731  # a thread's target
+        threads = [threading.Thread(target=ask) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert ["hello"] * 6 == answers
+    assert server.attempts("ep") <= 8 + 6

@@ -53,6 +53,17 @@ class Connection:
         self.file.close()
         self.sock.close()
 
+    def wait(self, seconds: float) -> None:
+        """Stay silent for so long, or until the client leaves."""
+        self.sock.settimeout(seconds)
+        try:
+            if self.sock.recv(1) == b"":
+                raise ConnectionResetError("the client has left")
+        except TimeoutError:
+            pass
+        finally:
+            self.sock.settimeout(None)
+
     def read_request(self) -> Seen | None:
         line = self.file.readline()
         if not line:
@@ -102,7 +113,10 @@ class FaultServer:
         self._thread.join(5)
         with self._lock:
             for connection in list(self._open):
-                connection.sock.close()
+                try:
+                    connection.sock.shutdown(socket.SHUT_RDWR)  # wakes who reads from it; closing alone does not
+                except OSError:
+                    connection.sock.close()
 
     def _accept(self) -> None:
         while True:
@@ -183,9 +197,7 @@ def chunked(*pieces: bytes | float, end: str = "ok", content_type: str = "text/e
         elif end == "reset":
             connection.reset()
         elif end == "hold":
-            connection.sock.settimeout(10)
-            if connection.sock.recv(1) == b"":
-                raise ConnectionResetError("the client has left")
+            connection.wait(10)
         return end == "ok"
 
     return answer
@@ -213,11 +225,48 @@ def hang_up(connection: Connection) -> bool:
 
 
 def silence(seconds: float) -> Answer:
-    """No answer for a while, then a hang-up."""
+    """No answer for a while, or until the client leaves; then a hang-up."""
 
     def answer(connection: Connection) -> bool:
-        time.sleep(seconds)
+        connection.wait(seconds)
         return False
+
+    return answer
+
+
+def raw(*pieces: bytes | float, end: str = "close") -> Answer:
+    """Just these bytes, head included. A number among them is a pause in seconds.
+
+    `end`: "keep" (open for a further request), "close", "reset", "hold" (open, silent).
+    """
+
+    def answer(connection: Connection) -> bool:
+        for piece in pieces:
+            if isinstance(piece, (int, float)):
+                connection.wait(piece)
+            else:
+                connection.write(piece)
+        if end == "reset":
+            connection.reset()
+        elif end == "hold":
+            connection.wait(10)
+        return end == "keep"
+
+    return answer
+
+
+def drip(data: bytes, pause: float, size: int = 1) -> tuple[bytes | float, ...]:
+    """`data` in pieces of `size`, with a pause after each: what `raw` and `chunked` take."""
+    pieces = (data[i : i + size] for i in range(0, len(data), size))
+    return tuple(part for piece in pieces for part in (piece, pause))
+
+
+def either(choose: Callable[[Seen], Answer], server: FaultServer) -> Answer:
+    """An answer that depends on the request."""
+
+    def answer(connection: Connection) -> bool:
+        request = next(seen for seen in reversed(server.seen) if seen.connection == connection.number)
+        return choose(request)(connection)
 
     return answer
 
