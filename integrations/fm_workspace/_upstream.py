@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ._engine import Answer, Query
+from ._errors import ServiceError
 from ._forward import OPENAI_PATHS, Forwarder, Target, openai_body
 from ._urls import checked
 
@@ -23,7 +24,10 @@ class Upstream:
 
     def __init__(self, base_url: str, api_key: str | None = None, models: Mapping[str, str] | None = None) -> None:
         # Without a key there is nothing to protect, so that a server in the next room may be asked without TLS.
-        self._base = checked(base_url, "base_url", plain_http=api_key is None)
+        try:
+            self._base = checked(base_url, "base_url", plain_http=api_key is None)
+        except ServiceError as exc:
+            raise ValueError(exc.message) from None
         self._key = api_key
         self._models = dict(models or {})
         self._forwarder = Forwarder()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from urllib.parse import urlsplit
+
+from fm_client import is_loopback
 
 from ._errors import invalid_parameter
 
@@ -24,11 +25,3 @@ def checked(url: object, field: str, *, plain_http: bool = False) -> str:
     if not host or not secure or parts.username is not None or parts.query or parts.fragment:
         raise failure
     return url.rstrip("/")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

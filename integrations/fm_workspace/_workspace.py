@@ -9,8 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing, suppress
+from functools import partial
 from types import TracebackType
 from typing import Self
+
+from fm_client import is_loopback
 
 from ._app import Parts, build_app
 from ._engine import Engine
@@ -18,7 +21,6 @@ from ._guard import LOOPBACK_NAMES, Rules, digest_of
 from ._server import ServerThread, listen, make_server
 from ._simulated import SimulatedEngine
 from ._store import IN_MEMORY, Store
-from ._urls import is_loopback
 
 LOOPBACK = "127.0.0.1"
 TOKEN_BYTES = 32
@@ -144,7 +146,7 @@ def serve(
 ) -> None:
     """Serve a workspace until SIGINT or SIGTERM; call it in the main thread.
 
-    `on_start` is told the address (with the port that 0 was replaced by) just before requests are answered.
+    `on_start` is told the address (with the port that 0 was replaced by) as soon as requests are answered.
     An address that other machines can reach needs `allow_remote=True`, and `host_names` they may call it by.
     """
     if not is_loopback(host) and not allow_remote:
@@ -154,7 +156,7 @@ def serve(
     with closing(listen(host, port)) as sock, closing(Store(state)) as store:
         server = make_server(build_app(Parts(rules, store, chosen, deploy_seconds, secrets or {})), log_level=log_level)
         if on_start is not None:
-            on_start(f"http://{_authority(host)}:{sock.getsockname()[1]}")
+            server.on_start = partial(on_start, f"http://{_authority(host)}:{sock.getsockname()[1]}")
         with suppress(KeyboardInterrupt):  # uvicorn raises it again once it has stopped
             server.run(sockets=[sock])
 
