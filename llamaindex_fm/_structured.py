@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.bridge.pydantic import BaseModel, Field
+from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # offered without saying so
 from llama_index.core.instrumentation.events.llm import LLMStructuredPredictEndEvent, LLMStructuredPredictStartEvent
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
@@ -15,7 +16,6 @@ from llama_index.core.program.function_program import FunctionCallingProgram
 from llama_index.core.program.utils import process_streaming_objects
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import PydanticProgramMode
-from llama_index_instrumentation import get_dispatcher
 
 from fm_client import profile_for
 

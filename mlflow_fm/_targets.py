@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+from fm_client import is_loopback
 
 LOCAL = "local"
 FORMS = "'fm', 'fm:/PROFILE', 'fm://local', or 'fm://HOST[:PORT]/?profile=PROFILE'"
@@ -69,11 +70,4 @@ def _host_of(parts: SplitResult, uri: str) -> str:
     except ValueError as exc:
         raise ValueError(f"target {uri!r}: the port must be a number up to 65535") from exc
     shown = f"[{name}]" if ":" in name else name
-    return f"{'http' if _is_loopback(name) else 'https'}://{shown}{f':{port}' if port is not None else ''}"
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
+    return f"{'http' if is_loopback(name) else 'https'}://{shown}{f':{port}' if port is not None else ''}"

@@ -102,16 +102,14 @@ def _whole(call: _Call, parse: Callable[[Reply, str], S]) -> Flow[S]:
 
 
 def _streamed(call: _Call, chunk_type: type[ChatChunk | CompletionChunk]) -> Flow[None]:
-    settings, clock, total = call.context.settings, call.context.clock, call.timeout.total
+    settings = call.context.settings
 
     def then(endpoint: str) -> Callable[[Reply], Flow[_Opened]]:
-        until = None if total is None else clock() + total
-
         def parser(reply: Reply) -> StreamParser:
             limit = settings.max_event_bytes
             return StreamParser(chunk_type, reply, endpoint, stream_end=settings.stream_end, limit=limit)
 
-        return lambda reply: _open(call, reply, parser(reply), until)
+        return lambda reply: _open(call, reply, parser(reply))
 
     opened, dropped = yield from _over_routes(call, then)
     opened.parser.dropped = dropped
@@ -127,11 +125,11 @@ class _Opened:
     items: list[Any]
 
 
-def _open(call: _Call, reply: Reply, parser: StreamParser, until: float | None) -> Flow[_Opened]:
-    """Read to the first event, which must be there by `until`: keep-alive comments alone would put it off for ever."""
+def _open(call: _Call, reply: Reply, parser: StreamParser) -> Flow[_Opened]:
+    """Read to the first event. The limit of the whole call holds for it too: keep-alive comments would put it off."""
     items: list[Any] = []
     while not items and not parser.done and parser.failure is None:
-        wait, left = call.timeout.read, None if until is None else max(0.0, until - call.context.clock())
+        wait, left = call.timeout.read, None if reply.until is None else max(0.0, reply.until - call.context.clock())
         if left is None or (wait is not None and wait < left):
             items = parser.feed((yield Read(reply, wait)))
         else:

@@ -143,6 +143,7 @@ class StreamParser:
         try:
             events = self._decoder.feed(data) if data else self._decoder.finish()
         except APIError as error:
+            error.request_id, error.status_code = self._reply.request_id, self._reply.status
             self.failure = error
             return []
         chunks = self._chunks(events, at_end=not data)

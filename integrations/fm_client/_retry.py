@@ -75,7 +75,7 @@ def _until_answered(tries: _Tries, then: Callable[[Reply], Flow[T]] | None, afte
             yield Pause(PROBE_TURN)
         try:
             reply = yield Attempt(tries.request(), after)
-            reply.attempts = tries.sent
+            reply.attempts, reply.until = tries.sent, tries.until()
             result = yield from _accept(tries.context, tries.base, reply, then)
         except APIError as error:
             failure = error
@@ -138,9 +138,13 @@ class _Tries:
         wait = self.context.budget(self.base.endpoint).not_before - self.started
         return wait if 0.0 < wait < self.remaining() else 0.0
 
-    def remaining(self) -> float:
+    def until(self) -> float | None:
         total = self.base.timeout.total
-        return float("inf") if total is None else total - (self.context.clock() - self.started)
+        return None if total is None else self.started + total
+
+    def remaining(self) -> float:
+        until = self.until()
+        return float("inf") if until is None else until - self.context.clock()
 
     def request(self) -> Request:
         self.sent += 1

@@ -70,6 +70,8 @@ class Reply:
     body: bytes = b""
     source: Any = None
     attempts: int = 1
+    until: float | None = None
+    """When the whole call has to be over, by the clock of its flow."""
 
     @property
     def request_id(self) -> str | None:
