@@ -58,6 +58,7 @@ DOES_IO = {
     "_oauth",
     "_pair",
     "_pool",
+    "_progress",
     "_sources",
 }
 """What may do I/O, read a clock, or import what does. All others of the core are declared pure, in pyproject.toml."""

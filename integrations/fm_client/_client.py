@@ -15,7 +15,9 @@ from ._context import Context
 from ._embeddings import EmbedJob
 from ._endpoints import AsyncEndpoints, Endpoints
 from ._errors import APIError, FMError
+from ._failures import frameless
 from ._http import HTTP, AsyncHTTP
+from ._progress import with_progress
 from ._requests import ChatParams, CompletionParams, EmbedParams, Messages
 from ._wire import Attempt, Command, Done, Emit, Flow, Pause, Read, Reply, Token, step
 from .types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, EmbeddingResponse
@@ -62,7 +64,7 @@ class Client(BaseClient):
 
     def embed(self, model: str, inputs: str | Iterable[str], **params: Unpack[EmbedParams]) -> EmbeddingResponse:
         """The vectors of any number of texts, in their order: split, sent several at a time, checked."""
-        job = EmbedJob(self._context, model, inputs, params)
+        job = EmbedJob(self._context, model, inputs, with_progress(params))
         try:
             self._run_all(job.flows())
         except APIError as error:
@@ -125,7 +127,8 @@ class Client(BaseClient):
         try:
             return self._answer(command), None
         except FMError as error:
-            return None, error
+            # What gets a token has secrets in its variables.
+            return None, frameless(error) if isinstance(command, Token) else error
 
     def _answer(self, command: Command) -> Any:
         match command:
@@ -183,7 +186,7 @@ class AsyncClient(BaseClient):
 
     async def embed(self, model: str, inputs: str | Iterable[str], **params: Unpack[EmbedParams]) -> EmbeddingResponse:
         """The vectors of any number of texts, in their order: split, sent several at a time, checked."""
-        job = EmbedJob(self._context, model, inputs, params)
+        job = EmbedJob(self._context, model, inputs, with_progress(params))
         try:
             await self._run_all(job.flows())
         except APIError as error:
@@ -250,7 +253,8 @@ class AsyncClient(BaseClient):
         try:
             return await self._answer(command), None
         except FMError as error:
-            return None, error
+            # What gets a token has secrets in its variables.
+            return None, frameless(error) if isinstance(command, Token) else error
 
     async def _answer(self, command: Command) -> Any:
         match command:

@@ -76,13 +76,15 @@ class EmbedParams(CallOptions, total=False):
     """Texts in one request (default 100)."""
     on_progress: Callable[[int, int], None] | None
     """Called with (texts done, texts in all) after each request, possibly from another thread."""
+    show_progress: bool
+    """Draw a progress bar on stderr (needs tqdm)."""
 
 
 OPTIONS = frozenset(CallOptions.__annotations__)
 COMPLETION_FIELDS = frozenset(CompletionParams.__annotations__) - OPTIONS
 CHAT_FIELDS = frozenset(ChatParams.__annotations__) - OPTIONS
 EMBED_FIELDS = frozenset({"instruction", "dimensions", "encoding_format"})
-EMBED_OPTIONS = OPTIONS | {"normalize", "batch_size", "on_progress"}
+EMBED_OPTIONS = OPTIONS | {"normalize", "batch_size", "on_progress", "show_progress"}
 
 
 def chat_body(messages: Messages, params: Mapping[str, Any]) -> JSONObject:
@@ -242,5 +244,6 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "encoding_format": (lambda v: v in ("float", "base64"), "'float' or 'base64'"),
     "normalize": (lambda v: isinstance(v, bool), "True or False"),
     "batch_size": (_whole(1), "a whole number from 1"),
+    "show_progress": (lambda v: isinstance(v, bool), "True or False"),
     "on_progress": (callable, "a function of (done, total)"),
 }

@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import struct
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from fault_server import Connection, FaultServer, embeddings, reply
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fm_client import EmbeddingContractError, InvalidRequestError, RateLimitError, ServerError
+from fm_client import ConfigurationError, EmbeddingContractError, InvalidRequestError, RateLimitError, ServerError
 from fm_client._embeddings import split
 from fm_client._vectors import _in_order, add_usages, unit
 from fm_client.types import Usage
@@ -104,6 +105,23 @@ def test_progress_is_told_after_each_request(connect: Callable[..., Any], server
     fm = connect(server.host, concurrency=1)
     fm.embed("ep", ["a", "b", "c"], batch_size=2, on_progress=lambda *done: told.append(done))
     assert [(2, 3), (3, 3)] == told
+
+
+def test_show_progress_draws_a_bar(
+    connect: Callable[..., Any], server: FaultServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.script("ep", reply(200, embeddings([[1.0], [1.0]])), reply(200, embeddings([[1.0]])))
+    connect(server.host, concurrency=1).embed("ep", ["a", "b", "c"], batch_size=2, show_progress=True)
+    assert "3/3" in capsys.readouterr().err
+
+
+def test_a_bar_without_tqdm_says_what_to_install(
+    connect: Callable[..., Any], server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with pytest.raises(ConfigurationError, match="pip install tqdm"):
+        connect(server.host).embed("ep", ["a"], show_progress=True)
+    assert [] == server.seen
 
 
 def test_base64_is_left_out_where_a_route_refuses_it(connect: Callable[..., Any], server: FaultServer) -> None:
