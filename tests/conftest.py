@@ -10,10 +10,15 @@ from typing import Any
 
 import pytest
 from fault_server import FaultServer
+from hypothesis import settings
 
 from fm_client import AsyncClient, Client
 
 TOKEN = "token-for-tests"
+
+# Without a deadline: a machine that is busy is no counterexample.
+settings.register_profile("ours", max_examples=int(os.environ.get("FM_TEST_EXAMPLES", "100")), deadline=None)
+settings.load_profile("ours")
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from pydantic import SecretStr
 
@@ -16,30 +16,45 @@ from ._wire import Credential
 
 TokenLike = str | SecretStr | Callable[[], str] | Callable[[], Awaitable[str]]
 
+T = TypeVar("T")
+
 MAX_TOKEN_CHARS = 16_384
 
 
-class StaticToken:
+class Secretive:
+    """What may hold a secret: a copy of it is the same thing, and a pickle of it there is none."""
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a credential cannot be pickled: pickle the client, which looks its credential up anew")
+
+
+class StaticToken(Secretive):
     """A personal access token, as it was given."""
 
     kind = "pat"
 
     def __init__(self, value: str) -> None:
-        self._value = check_token(value)
+        self._value = SecretStr(check_token(value))
 
     def __repr__(self) -> str:
         return "StaticToken(**********)"
 
     def token(self, stale: str | None = None, run: Any = None) -> str:
         """The token; there is no other one to give when it is refused."""
-        return self._value
+        return self._value.get_secret_value()
 
     async def atoken(self, stale: str | None = None, run: Any = None) -> str:
         """The token."""
-        return self._value
+        return self._value.get_secret_value()
 
 
-class TokenSource:
+class TokenSource(Secretive):
     """A caller's own function that returns a token, asked before every request; it does its own caching."""
 
     kind = "callable"
@@ -64,7 +79,7 @@ class TokenSource:
         return check_token(await value if inspect.isawaitable(value) else value)
 
 
-class SDKToken:
+class SDKToken(Secretive):
     """Whatever else the `databricks-sdk` can log in with. It is imported when a token is first needed (about 2 s)."""
 
     kind = "databricks-sdk"
@@ -101,6 +116,13 @@ class SDKToken:
             return sdk.Config(**{name: value for name, value in self._options.items() if value})
         except ValueError as exc:
             raise ConfigurationError(f"the databricks-sdk cannot log in: {str(exc).splitlines()[0]}") from None
+
+
+def hidden(secret: T) -> T | SecretStr:
+    """`secret` so that it does not show. What is no text counts as empty, which the checks to come refuse."""
+    if secret is None or isinstance(secret, SecretStr) or callable(secret):
+        return secret
+    return SecretStr(secret if isinstance(secret, str) else "")
 
 
 def credential_for(token: TokenLike) -> Credential:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import random
 import time
-from dataclasses import fields
 from typing import Any, Self
 
-from ._auth import TokenLike
-from ._config import LOCAL, Settings
+from pydantic import SecretStr
+
+from ._auth import TokenLike, hidden
+from ._config import LOCAL, check_options
 from ._context import Context
 from ._errors import ConfigurationError
+from ._failures import frameless
 from ._sources import resolve_settings
 from ._wire import Timeout
 
@@ -28,7 +30,7 @@ class BaseClient:
         timeout: float | Timeout | None = None,
         max_retries: int | None = None,
         client_id: str | None = None,
-        client_secret: str | None = None,
+        client_secret: str | SecretStr | None = None,
         auth_type: str | None = None,
         http_client: Any = None,
         verify: Any = True,
@@ -42,28 +44,43 @@ class BaseClient:
         `verify`: True, False, a CA file or an `ssl.SSLContext`. `options` are further fields of `Settings`:
         `concurrency`, `strict_params`, `stream_end`, `max_request_bytes`, `max_response_bytes`, `max_event_bytes`.
         """
-        shown = {"host": host, "profile": profile, "client_id": client_id, "auth_type": auth_type}
+        # From here on hidden: crash reporters show the variables of every frame that an error passes.
+        token, client_secret = hidden(token), hidden(client_secret)
+        shown = {
+            "host": host,
+            "profile": profile,
+            "client_id": None if client_secret else client_id,
+            "auth_type": auth_type,
+        }
         self._origin = {**shown, "timeout": timeout, "max_retries": max_retries, **options}
         if host == LOCAL:
             host, token = _local()
-        _check_options(options)
-        settings = resolve_settings(
-            host,
-            token,
-            profile,
-            timeout=timeout,
-            max_retries=max_retries,
-            client_id=client_id,
-            client_secret=client_secret,
-            auth_type=auth_type,
-            **options,
-        )
+        check_options(options)
+        try:
+            settings = resolve_settings(
+                host,
+                token,
+                profile,
+                timeout=timeout,
+                max_retries=max_retries,
+                client_id=client_id,
+                client_secret=client_secret,
+                auth_type=auth_type,
+                **options,
+            )
+        except ConfigurationError as error:
+            raise frameless(error) from error.__cause__
         context = Context(settings, clock=time.monotonic, now=time.time, jitter=random.random)
         self._use(context, http_client, verify)
 
     @classmethod
     def sharing(cls, other: BaseClient) -> Self:
         """A client with the settings, credential and retry budgets of `other`, and connections of its own."""
+        if other._http_client is not None:
+            raise ConfigurationError(
+                f"this {type(other).__name__} has its own http_client, which serves no {cls.__name__}: "
+                f"make a {cls.__name__} with an http_client of its kind"
+            )
         client = cls.__new__(cls)
         client._origin = other._origin
         client._use(other._context, None, other._verify)
@@ -82,7 +99,8 @@ class BaseClient:
         return {"http_client": self._http_client, "verify": self._verify, "max_response_bytes": limit}
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.settings.host!r})"
+        # A client that is still being made has none: crash reporters show it all the same.
+        return f"{type(self).__name__}({self.settings.host if hasattr(self, 'settings') else None!r})"
 
     def __copy__(self) -> Self:
         return self
@@ -99,13 +117,6 @@ class BaseClient:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.recipe())
-
-
-def _check_options(options: dict[str, Any]) -> None:
-    known = {field.name for field in fields(Settings)} - {"host", "credential", "profile", "timeout", "max_retries"}
-    for name in options:
-        if name not in known:
-            raise ConfigurationError(f"unknown option {name!r}; there are: {', '.join(sorted(known))}")
 
 
 def _rebuild(cls: type[BaseClient], recipe: dict[str, Any]) -> BaseClient:

@@ -7,7 +7,8 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ._errors import ConfigurationError
+from ._errors import ConfigurationError, InvalidRequestError
+from ._heads import decoded, wrong_value_in
 from ._network import Clock
 from ._pool import Head
 
@@ -20,13 +21,19 @@ Builder = Callable[["httpx.Client | httpx.AsyncClient"], "httpx.Request"]
 def checked_client(client: Any, *, wanted: str) -> Any:
     """`client`, if it is the kind `wanted` ("Client" or "AsyncClient"), of httpx or of a successor alike to it."""
     send = getattr(client, "send", None)
-    if (
-        callable(send)
-        and hasattr(client, "build_request")
-        and inspect.iscoroutinefunction(send) == (wanted != "Client")
-    ):
-        return client
-    raise ConfigurationError(f"http_client must be an httpx.{wanted} here, not {type(client).__name__}")
+    is_async = inspect.iscoroutinefunction(send)
+    if not callable(send) or not hasattr(client, "build_request") or is_async != (wanted != "Client"):
+        raise ConfigurationError(f"http_client must be an httpx.{wanted} here, not {type(client).__name__}")
+    if "transfer-encoding" in client.headers:  # beside our content-length it could make two requests of one
+        raise ConfigurationError("take the header transfer-encoding out of http_client: bodies go with their length")
+    return client
+
+
+def _sendable(request: httpx.Request) -> httpx.Request:
+    """`request`, if its headers can be sent; h11 would say no too, and log the header's value, which may be secret."""
+    if wrong := wrong_value_in(decoded(request.headers.raw)):
+        raise InvalidRequestError(f"http_client: {wrong}")
+    return request
 
 
 class Borrowed:
@@ -41,7 +48,7 @@ class Borrowed:
 
     def open(self, request: Builder, until: float | None, wait: float | None) -> Head:
         """Send `request`; status and headers of the answer."""
-        sent = request(self._client)
+        sent = _sendable(request(self._client))
         response = self._client.send(sent, stream=True, auth=None, follow_redirects=False)
         self._response, self._chunks = response, response.iter_raw()
         return response.status_code, response.headers.raw
@@ -73,7 +80,7 @@ class AsyncBorrowed:
 
     async def open(self, request: Builder, until: float | None, wait: float | None) -> Head:
         """Send `request`; status and headers of the answer."""
-        sent = request(self._client)
+        sent = _sendable(request(self._client))
         async with asyncio.timeout(self._left(until)):
             response = await self._client.send(sent, stream=True, auth=None, follow_redirects=False)
         self._response, self._chunks = response, response.aiter_raw()

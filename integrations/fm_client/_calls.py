@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any, TypeVar
 
 from ._config import check_max_retries, check_timeout
@@ -86,6 +87,8 @@ def stream_complete(context: Context, model: Models, prompt: Any, params: Mappin
 
 def endpoint_names(model: Models) -> tuple[str, ...]:
     """The endpoints to try, in order."""
+    if isinstance(model, (bytes, Mapping)) or not isinstance(model, (Iterable, NoneType)):
+        raise InvalidRequestError(f"model must be an endpoint's name or a list of such, not a {type(model).__name__}")
     names = (model,) if isinstance(model, str) else tuple(model or ())
     if not names:
         raise InvalidRequestError("model is empty: name an endpoint, or several to fall back on")
@@ -152,41 +155,43 @@ def _read_last(call: _Call, reply: Reply, left: float) -> Flow[bytes]:
 def _read_on(call: _Call, opened: _Opened) -> Flow[None]:
     parser, idle, clock = opened.parser, call.timeout.idle, call.context.clock
     yield Emit(opened.items)
-    last_event, events = clock(), parser.events
+    last_event, events = clock(), parser.events  # the caller's own time is none of the stream's
     while not parser.done and parser.failure is None:
         wait = None if idle is None else max(0.0, last_event + idle - clock())
         try:
             items = parser.feed((yield Read(opened.reply, wait)))
         except APIError as error:
-            parser.failure = _idle(error, idle)
+            parser.failure = _idle(error, call.timeout)
             break
-        if parser.events > events:  # keep-alive comments do not count
-            last_event, events = clock(), parser.events
         if items:
             yield Emit(items)
+        if parser.events > events:  # keep-alive comments do not count
+            last_event, events = clock(), parser.events
     if parser.failure is not None:
         raise parser.interrupted(parser.failure) from parser.failure
 
 
-def _idle(error: APIError, idle: float | None) -> APIError:
-    if isinstance(error, APITimeoutError) and idle is not None:
-        return APITimeoutError(f"no event for {idle:g} s", phase="idle")
+def _idle(error: APIError, timeout: Timeout) -> APIError:
+    limits = [limit for limit in (timeout.idle, timeout.read) if limit is not None]
+    if isinstance(error, APITimeoutError) and limits:
+        return APITimeoutError(f"no event for {min(limits):g} s", phase="idle")
     return error
 
 
 def _over_routes(call: _Call, then: Callable[[str], Callable[[Reply], Flow[T]]]) -> Flow[tuple[T, tuple[str, ...]]]:
     """Ask the first route; on connection errors, 429 and 5xx the next one, at once. The last one gets all retries."""
+    started = call.context.clock()
     *first, last = call.models
     passed: list[APIError] = []
     for endpoint in first:
         try:
-            return (yield from _ask(call, endpoint, then(endpoint), 0))
+            return (yield from _ask(call, endpoint, then(endpoint), 0, started))
         except (APIConnectionError, RateLimitError, ServerError) as error:
             if isinstance(error, TLSError):
                 raise
             passed.append(error)
     try:
-        return (yield from _ask(call, last, then(last), call.max_retries))
+        return (yield from _ask(call, last, then(last), call.max_retries, started))
     except APIError as error:
         for failure in passed:
             error.add_note(f"before that: {failure}")
@@ -194,14 +199,16 @@ def _over_routes(call: _Call, then: Callable[[str], Callable[[Reply], Flow[T]]])
 
 
 def _ask(
-    call: _Call, endpoint: str, then: Callable[[Reply], Flow[T]], max_retries: int | None
+    call: _Call, endpoint: str, then: Callable[[Reply], Flow[T]], max_retries: int | None, started: float
 ) -> Flow[tuple[T, tuple[str, ...]]]:
     context = call.context
 
     def send(body: JSONObject) -> Flow[T]:
         path = invocations_path(endpoint)
         request = context.request("POST", path, body, endpoint=endpoint, stream=call.stream, timeout=call.timeout)
-        return exchange(context, request, then=then, max_retries=max_retries, wait_ready=call.wait_ready)
+        return exchange(
+            context, request, then=then, max_retries=max_retries, wait_ready=call.wait_ready, started=started
+        )
 
     body = call.body
     if call.stream and "stream_options" not in body and profile_for(endpoint).get("sends_usage") == "on_request":

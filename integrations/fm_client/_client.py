@@ -86,9 +86,12 @@ class Client(BaseClient):
 
     def _run(self, flow: Flow[T]) -> T:
         """Drive `flow` to its result."""
-        command = step(flow)
-        while not isinstance(command, Done):
-            command = step(flow, *self._perform(command))
+        try:
+            command = step(flow)
+            while not isinstance(command, Done):
+                command = step(flow, *self._perform(command))
+        except FMError as error:
+            raise frameless(error) from error.__cause__
         return command.value
 
     def _run_all(self, flows: list[Flow[None]]) -> None:
@@ -114,10 +117,13 @@ class Client(BaseClient):
                     yield from command.items
                 elif isinstance(command, Attempt) and reply is not None:  # another attempt begins
                     self._http.release(reply)
-                answer, failure = self._perform(command)
                 if isinstance(command, Attempt):
-                    reply = answer
-                command = step(flow, answer, failure)
+                    reply, failure = self._perform(command)
+                    command = step(flow, reply, failure)
+                else:  # without a variable for the answer, which may be the token
+                    command = step(flow, *self._perform(command))
+        except FMError as error:
+            raise frameless(error) from error.__cause__
         finally:
             flow.close()
             if reply is not None:
@@ -208,9 +214,12 @@ class AsyncClient(BaseClient):
 
     async def _run(self, flow: Flow[T]) -> T:
         """Drive `flow` to its result."""
-        command = step(flow)
-        while not isinstance(command, Done):
-            command = step(flow, *await self._perform(command))
+        try:
+            command = step(flow)
+            while not isinstance(command, Done):
+                command = step(flow, *await self._perform(command))
+        except FMError as error:
+            raise frameless(error) from error.__cause__
         return command.value
 
     async def _run_all(self, flows: list[Flow[None]]) -> None:
@@ -240,10 +249,13 @@ class AsyncClient(BaseClient):
                         yield item
                 elif isinstance(command, Attempt) and reply is not None:  # another attempt begins
                     await self._http.release(reply)
-                answer, failure = await self._perform(command)
                 if isinstance(command, Attempt):
-                    reply = answer
-                command = step(flow, answer, failure)
+                    reply, failure = await self._perform(command)
+                    command = step(flow, reply, failure)
+                else:  # without a variable for the answer, which may be the token
+                    command = step(flow, *await self._perform(command))
+        except FMError as error:
+            raise frameless(error) from error.__cause__
         finally:
             flow.close()
             if reply is not None:

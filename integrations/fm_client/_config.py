@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from ._errors import ConfigurationError
 from ._wire import Credential, Timeout
@@ -44,10 +45,46 @@ def check_timeout(timeout: float | Timeout | None) -> Timeout:
     if timeout is None:
         return Timeout()
     if isinstance(timeout, Timeout):
+        for name in Timeout.__slots__:
+            value = getattr(timeout, name)
+            if value is not None and not _is_seconds(value):
+                raise ConfigurationError(
+                    f"timeout.{name} must be a positive number of seconds, or None for no limit, not {value!r:.60}"
+                )
         return timeout
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < math.inf:
-        raise ConfigurationError(f"timeout must be a positive number of seconds or a Timeout, not {timeout!r}")
-    return Timeout(read=float(timeout), total=float(timeout))
+    if not _is_seconds(timeout):
+        raise ConfigurationError(f"timeout must be a positive number of seconds or a Timeout, not {timeout!r:.60}")
+    seconds = float(timeout)
+    return Timeout(read=seconds, total=seconds, idle=min(seconds, Timeout().idle or seconds))
+
+
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+_BYTES = (_is_count, "a whole number of bytes above 0")
+_OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "concurrency": (_is_count, "a whole number from 1"),
+    "strict_params": (lambda value: isinstance(value, bool), "True or False"),
+    "stream_end": (lambda value: value in get_args(StreamEnd), f"one of {', '.join(get_args(StreamEnd))}"),
+    "max_request_bytes": _BYTES,
+    "max_response_bytes": _BYTES,
+    "max_event_bytes": _BYTES,
+}
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse options of a client that there are none of, and values that would fail later, or wait for ever."""
+    for name, value in options.items():
+        if name not in _OPTIONS:
+            raise ConfigurationError(f"unknown option {name!r}; there are: {', '.join(sorted(_OPTIONS))}")
+        check, expected = _OPTIONS[name]
+        if not check(value):
+            raise ConfigurationError(f"{name} must be {expected}, not {value!r:.60}")
 
 
 def check_max_retries(value: int | None) -> int:

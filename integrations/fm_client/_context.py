@@ -15,6 +15,8 @@ from ._wire import Request, Timeout
 HEADERS = {"accept": "application/json", "user-agent": USER_AGENT}
 JSON_HEADERS = {**HEADERS, "content-type": "application/json"}
 STREAM_HEADERS = {**JSON_HEADERS, "accept": "text/event-stream"}
+MAX_DEPTH = 250
+"""Levels of nesting in a request: more than any real schema has, and fewer than JSON parsers take (Python's: 1,000)."""
 
 
 @dataclass(slots=True)
@@ -41,8 +43,8 @@ class Context:
     budgets: dict[str, Budget] = field(default_factory=dict)
     refused: dict[str, set[str]] = field(default_factory=dict)
     """Endpoint -> optional fields that it answered with 400."""
-    batch_limits: dict[str, int] = field(default_factory=dict)
-    """Endpoint -> texts that it was found to take in one request."""
+    batch_limits: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Endpoint -> texts that it was found to take in one request, and until when that is believed."""
 
     def budget(self, endpoint: str) -> Budget:
         """The retry budget of an endpoint ("" is the control plane's)."""
@@ -67,14 +69,13 @@ class Context:
 
 def encode(body: Mapping[str, Any], limit: int, endpoint: str = "") -> bytes:
     """`body` as JSON in UTF-8; what JSON cannot say exactly is refused instead of bent."""
+    _check_shape(body)
     try:
         data = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except UnicodeEncodeError as exc:
         raise InvalidRequestError(
             f"the request has text that is no Unicode (half of a surrogate pair at character {exc.start})"
         ) from None
-    except RecursionError:
-        raise InvalidRequestError("the request is nested too deeply, or contains itself") from None
     except (TypeError, ValueError) as exc:
         raise InvalidRequestError(f"the request is no JSON: {exc}") from exc
     if len(data) > limit:
@@ -85,3 +86,22 @@ def encode(body: Mapping[str, Any], limit: int, endpoint: str = "") -> bytes:
             status_code=413,
         )
     return data
+
+
+def _check_shape(body: Mapping[str, Any]) -> None:
+    """Refuse keys that are no text, which `json` would turn into some, and nesting without an end."""
+    stack: list[tuple[Any, int]] = [(body, 1)]
+    while stack:
+        outer, depth = stack.pop()
+        if depth > MAX_DEPTH:
+            raise InvalidRequestError(f"the request is nested deeper than {MAX_DEPTH} levels, or contains itself")
+        stack.extend((inner, depth + 1) for inner in _containers(outer))
+
+
+def _containers(outer: Any) -> list[Any]:
+    if not isinstance(outer, dict):
+        return [inner for inner in outer if isinstance(inner, (dict, list, tuple))]
+    for key in outer:
+        if not isinstance(key, str):
+            raise InvalidRequestError(f"the request has the key {key!r:.60}: keys must be text")
+    return [inner for inner in outer.values() if isinstance(inner, (dict, list, tuple))]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ._config import check_max_retries, check_timeout
 from ._context import Context
-from ._errors import APIError, InvalidRequestError, RateLimitError, RequestTooLargeError
+from ._errors import APIError, APIStatusError, InvalidRequestError, RateLimitError, RequestTooLargeError
 from ._negotiate import negotiated
 from ._requests import EMBED_FIELDS, EMBED_OPTIONS, check_fields, with_extra
 from ._retry import exchange, returning
@@ -20,6 +22,8 @@ from .types._base import JSONObject
 
 DEFAULT_BATCH_SIZE = 100
 """Texts in one request. The service publishes no limit; a batch that it refuses as too large is halved."""
+LIMIT_MEMORY = 300.0
+"""Seconds for which a size that was found is kept to: what refused the larger one may have been a passing rush."""
 _BATCH_LIMIT = re.compile(r"qps|batch|too many inputs|input.{0,20}size", re.IGNORECASE)
 Progress = Callable[[int, int], None]
 
@@ -51,14 +55,14 @@ class EmbedJob:
         """All batches as one response, checked across them."""
         ordered = sorted(self._done, key=lambda batch: batch.start)
         vectors = [vector for batch in ordered for vector in batch.vectors]
-        check_dimension(vectors, self._endpoint)
+        attempts, request_id = sum(batch.attempts for batch in ordered), ordered[0].request_id
+        check_dimension(vectors, {"endpoint": self._endpoint, "attempts": attempts, "request_id": request_id})
         response = EmbeddingResponse.model_construct(
             vectors=[unit(vector) for vector in vectors] if self._normalize else vectors,
             usage=add_usages([batch.usage for batch in ordered]),
             model=ordered[0].model,
         )
-        response._endpoint, response._request_id = self._endpoint, ordered[0].request_id
-        response._attempts = sum(batch.attempts for batch in ordered)
+        response._endpoint, response._request_id, response._attempts = self._endpoint, request_id, attempts
         return response
 
     def failed(self, error: APIError) -> APIError:
@@ -79,36 +83,46 @@ class EmbedJob:
             self._has_failed = True  # before anyone who waits for a turn can begin another batch
             raise
 
-    def _embed(self, start: int, texts: list[str]) -> Flow[None]:
-        """Embed one batch; where the service finds it too large, its halves, one after the other."""
-        if len(texts) <= self._context.batch_limits.get(self._endpoint, len(texts)):
+    def _embed(self, start: int, texts: list[str], *, probing: bool = False) -> Flow[None]:
+        """Embed one batch; where the service finds it too large, its halves, one after the other.
+
+        `probing`: a size is looked for that a 429 for too large batches lets through; waiting has not helped before.
+        """
+        if len(texts) <= self._limit():
             try:
-                batch, _ = yield from negotiated(
-                    self._context,
-                    self._endpoint,
-                    {"input": texts, **self._fields},
-                    lambda body: self._send(body, start, len(texts)),
-                )
-            except (RequestTooLargeError, RateLimitError) as error:
+                batch, _ = yield from self._negotiated(start, texts, 0 if probing else self._max_retries)
+            except APIStatusError as error:
                 if len(texts) == 1 or not _is_batch_limit(error):
                     raise
-                self._context.batch_limits[self._endpoint] = len(texts) // 2
+                probing = isinstance(error, RateLimitError)
             else:
-                self._keep(batch)
+                self._keep(batch, probing)
                 return
         middle = len(texts) // 2
-        yield from self._embed(start, texts[:middle])
+        yield from self._embed(start, texts[:middle], probing=probing)
         yield from self._embed(start + middle, texts[middle:])
 
-    def _send(self, body: JSONObject, start: int, count: int) -> Flow[Batch]:
+    def _limit(self) -> float:
+        limit, until = self._context.batch_limits.get(self._endpoint, (0, 0.0))
+        return limit if self._context.clock() < until else math.inf
+
+    def _negotiated(self, start: int, texts: list[str], retries: int | None) -> Flow[tuple[Batch, tuple[str, ...]]]:
+        body = {"input": texts, **self._fields}
+        send = partial(self._send, start=start, count=len(texts), retries=retries)
+        return negotiated(self._context, self._endpoint, body, send)
+
+    def _send(self, body: JSONObject, start: int, count: int, retries: int | None) -> Flow[Batch]:
         path, timeout = invocations_path(self._endpoint), self._timeout
         request = self._context.request("POST", path, body, endpoint=self._endpoint, timeout=timeout)
         then = returning(lambda reply: read_batch(reply, self._endpoint, start, count))
         ready = self._wait_ready
-        return exchange(self._context, request, then=then, max_retries=self._max_retries, wait_ready=ready)
+        return exchange(self._context, request, then=then, max_retries=retries, wait_ready=ready)
 
-    def _keep(self, batch: Batch) -> None:
+    def _keep(self, batch: Batch, found: bool) -> None:
         self._done.append(batch)
+        if found:
+            until = self._context.clock() + LIMIT_MEMORY
+            self._context.batch_limits[self._endpoint] = (int(min(len(batch.vectors), self._limit())), until)
         if self._on_progress is not None:
             self._on_progress(sum(len(done.vectors) for done in self._done), len(self._texts))
 
@@ -132,5 +146,7 @@ def split(texts: Sequence[str], size: int) -> list[tuple[int, list[str]]]:
     return [(start, list(texts[start : start + size])) for start in range(0, len(texts), size)]
 
 
-def _is_batch_limit(error: RequestTooLargeError | RateLimitError) -> bool:
-    return isinstance(error, RequestTooLargeError) or bool(_BATCH_LIMIT.search(error.message))
+def _is_batch_limit(error: APIStatusError) -> bool:
+    if isinstance(error, RateLimitError):
+        return bool(_BATCH_LIMIT.search(error.message))
+    return isinstance(error, RequestTooLargeError) or error.status_code == 413

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
@@ -78,7 +79,7 @@ def create_request(name: str, spec: EndpointSpec) -> tuple[str, JSONObject]:
         raise InvalidRequestError(f"an endpoint with model units takes no {' or '.join(excess)}")
     body: JSONObject = {"name": check_endpoint_name(name), "config": config}
     if spec.get("rate_limits") is not None:
-        body["rate_limits"] = [as_object(limit) for limit in spec["rate_limits"] or ()]
+        body["rate_limits"] = object_list(spec["rate_limits"], "rate_limits")
     for field in _PLAIN_FIELDS:
         if (value := spec.get(field)) is not None:
             body[field] = as_object(value) if isinstance(value, (Mapping, WireModel)) else value
@@ -142,12 +143,38 @@ def _check_fields(spec: Mapping[str, Any], allowed: frozenset[str]) -> None:
 def tag_list(tags: TagsLike) -> list[JSONObject]:
     """Tags as the service takes them; a tag without a value has none."""
     if isinstance(tags, Mapping):
+        text_list(tags, "the keys of tags")
         return [{"key": key} if value is None else {"key": key, "value": str(value)} for key, value in tags.items()]
-    return [as_object(tag) for tag in tags]
+    return object_list(tags, "tags")
+
+
+def object_list(values: Any, what: str) -> list[JSONObject]:
+    """A list of objects, or of models of `fm_client.types`, as plain objects."""
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        raise InvalidRequestError(f"{what} must be a list of objects, not a {type(values).__name__}")
+    return [as_object(value) for value in values]
+
+
+def text_list(values: Any, what: str) -> list[str]:
+    """A list of texts. A single text is refused: it would be taken for its letters."""
+    found: list[Any] = list(values) if isinstance(values, Iterable) and not isinstance(values, (str, bytes)) else [None]
+    if not all(isinstance(text, str) for text in found):
+        raise InvalidRequestError(f"{what} must be texts, in a list")
+    return found
+
+
+def check_wait(timeout: float, first_poll: float, last_poll: float) -> None:
+    """How to wait for an endpoint is said in seconds."""
+    for name, value in (("timeout", timeout), ("first_poll", first_poll), ("last_poll", last_poll)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+            raise InvalidRequestError(f"{name} must be a number of seconds, not {value!r:.60}")
 
 
 def as_object(value: Any) -> JSONObject:
     if not isinstance(value, (Mapping, WireModel)):
         raise InvalidRequestError(f"expected an object or a model of fm_client.types, not a {type(value).__name__}")
-    found: JSONObject = plain(dict(value) if isinstance(value, Mapping) else value)
+    try:
+        found: JSONObject = plain(dict(value) if isinstance(value, Mapping) else value)
+    except RecursionError:
+        raise InvalidRequestError("the request is nested too deeply, or contains itself") from None
     return found

@@ -11,9 +11,30 @@ from typing import Any, Protocol, TypedDict, TypeVar, Unpack
 from pydantic import ValidationError
 
 from ._context import Context
-from ._endpoint_bodies import ConfigSpec, EndpointSpec, TagsLike, as_object, create_request, tag_list, update_request
+from ._endpoint_bodies import (
+    ConfigSpec,
+    EndpointSpec,
+    TagsLike,
+    as_object,
+    check_wait,
+    create_request,
+    object_list,
+    tag_list,
+    text_list,
+    update_request,
+)
 from ._error_bodies import text_of
-from ._errors import APIError, EndpointFailedError, NotFoundError, ResponseFormatError
+from ._errors import (
+    APIConnectionError,
+    APIError,
+    EndpointFailedError,
+    InvalidRequestError,
+    NotFoundError,
+    RateLimitError,
+    ResponseFormatError,
+    ServerError,
+    TLSError,
+)
 from ._names import explain
 from ._responses import json_reply
 from ._retry import exchange
@@ -21,7 +42,6 @@ from ._routes import ENDPOINTS_PATH, endpoint_path
 from ._wire import Flow, Reply
 from .types import AiGatewayConfig, Endpoint, EndpointConfig, RateLimit, Tag
 from .types._base import JSONObject, WireModel
-from .types.endpoints import plain
 
 DEFAULT_WAIT = 1200.0
 """Seconds to wait for an endpoint: the 20 minutes of the service's own SDK (databricks-sdk 0.156.0)."""
@@ -70,15 +90,17 @@ def create_endpoint(
 ) -> Flow[Endpoint]:
     """Create an endpoint, and wait for it if that is asked for."""
     path, body = create_request(name, spec)
+    options = _wait_options(wait)
     answer = yield from _call(context, "POST", path, body, name=name)
-    return (yield from _then_wait(context, _read(Endpoint, answer, name), wait))
+    return (yield from _then_wait(context, _read(Endpoint, answer, name), options))
 
 
 def update_endpoint(context: Context, name: str, spec: ConfigSpec, wait: bool | WaitOptions = False) -> Flow[Endpoint]:
     """Replace what an endpoint serves; until that is deployed, it serves what it did."""
     path, body = update_request(name, spec)
+    options = _wait_options(wait)
     answer = yield from _call(context, "PUT", path, body, name=name)
-    return (yield from _then_wait(context, _read(Endpoint, answer, name), wait))
+    return (yield from _then_wait(context, _read(Endpoint, answer, name), options))
 
 
 def delete_endpoint(context: Context, name: str) -> Flow[None]:
@@ -88,7 +110,7 @@ def delete_endpoint(context: Context, name: str) -> Flow[None]:
 
 def update_tags(context: Context, name: str, add: TagsLike, delete: Iterable[str]) -> Flow[TagList]:
     """Set and delete tags; returns all that the endpoint then has."""
-    body = {"add_tags": tag_list(add), "delete_tags": list(delete)}
+    body: JSONObject = {"add_tags": tag_list(add), "delete_tags": text_list(delete, "the keys to delete")}
     body = {key: value for key, value in body.items() if value}
     answer = yield from _call(context, "PATCH", endpoint_path(name, "tags"), body, name=name)
     return _items(Tag, answer, "tags", name)
@@ -96,7 +118,7 @@ def update_tags(context: Context, name: str, add: TagsLike, delete: Iterable[str
 
 def update_rate_limits(context: Context, name: str, limits: RateLimits) -> Flow[RateLimitList]:
     """Replace an endpoint's own rate limits."""
-    body = {"rate_limits": plain(list(limits))}
+    body = {"rate_limits": object_list(limits, "rate_limits")}
     answer = yield from _call(context, "PUT", endpoint_path(name, "rate-limits"), body, name=name)
     return _items(RateLimit, answer, "rate_limits", name)
 
@@ -117,10 +139,17 @@ def wait_for_endpoint(
     last_poll: float = LAST_POLL,
 ) -> Flow[Endpoint]:
     """Look at an endpoint until it is ready and no change of it is under way."""
+    check_wait(timeout, first_poll, last_poll)
     deadline = context.clock() + timeout
     delay, pause, seen = 0.0, first_poll, None
     while True:
-        endpoint = yield from get_endpoint(context, name, after=delay)
+        try:
+            endpoint = yield from get_endpoint(context, name, after=delay)
+        except (ServerError, APIConnectionError, RateLimitError) as error:
+            if context.clock() >= deadline or isinstance(error, TLSError):
+                raise
+            delay = last_poll  # it says nothing about the endpoint
+            continue
         if on_state is not None and (shown := _progress(endpoint)) != seen:
             seen = shown
             on_state(endpoint)
@@ -132,10 +161,19 @@ def wait_for_endpoint(
         delay, pause = min(pause, last_poll, remaining), min(pause + 1.0, last_poll)
 
 
-def _then_wait(context: Context, endpoint: Endpoint, wait: bool | WaitOptions) -> Flow[Endpoint]:
-    if wait is False:
+def _wait_options(wait: bool | WaitOptions) -> WaitOptions | None:
+    """How to wait, looked at before anything is changed; None: not at all."""
+    if isinstance(wait, bool):
+        return {} if wait else None
+    if not isinstance(wait, Mapping) or wait.keys() - WaitOptions.__annotations__.keys():
+        raise InvalidRequestError(f"wait must be True, False or a dict of {', '.join(WaitOptions.__annotations__)}")
+    check_wait(wait.get("timeout", DEFAULT_WAIT), wait.get("first_poll", FIRST_POLL), wait.get("last_poll", LAST_POLL))
+    return wait
+
+
+def _then_wait(context: Context, endpoint: Endpoint, options: WaitOptions | None) -> Flow[Endpoint]:
+    if options is None:
         return endpoint
-    options: WaitOptions = {} if wait is True else wait
     return (yield from wait_for_endpoint(context, endpoint.name, **options))
 
 

@@ -6,7 +6,7 @@ By name, so that it holds for httpx, its successors with the same names, and htt
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from ._errors import (
     APIConnectionError,
@@ -22,6 +22,8 @@ from ._errors import (
     TLSError,
 )
 from ._wire import Reply, Request
+
+E = TypeVar("E", bound=BaseException)
 
 BROKEN = "the connection broke"
 MISUSED = "the answer was used out of turn, by a hook of http_client or by closing it"
@@ -94,8 +96,11 @@ def failure(
 
 def cause_of(exc: BaseException) -> BaseException | None:
     """`exc` as a cause to chain: without its frames, whose variables hold headers, or None if its text holds them."""
-    if name_of(exc) in TELL_TALE:
-        return None
+    return None if name_of(exc) in TELL_TALE else frameless(exc)
+
+
+def frameless(exc: E) -> E:
+    """`exc`, and what caused it, without their frames: crash reporters show the variables of those, secrets too."""
     for link in chain(exc):
         link.__traceback__ = None
     return exc

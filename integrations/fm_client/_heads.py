@@ -52,9 +52,15 @@ def target_of(address: str) -> Target:
 
 def wrong_in(headers: Mapping[str, str]) -> str | None:
     """What is wrong with `headers`, without any value: a bad one quoted by h11's own error would show the token."""
-    for name, text in headers.items():
+    for name in headers:
         if not _NAME.fullmatch(name) or name.lower() in _OWN_HEADERS:
             return f"the header name {name[:60]!r} cannot be set"
+    return wrong_value_in(headers)
+
+
+def wrong_value_in(headers: Mapping[str, str]) -> str | None:
+    """What is wrong with the values of `headers`."""
+    for name, text in headers.items():
         if not _VALUE.fullmatch(text):
             return f"the value of header {name!r} holds line breaks, control or non-latin characters, or outer spaces"
     return None

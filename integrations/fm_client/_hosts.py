@@ -7,6 +7,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from ._errors import ConfigurationError
 
+MAX_NAME_CHARS, MAX_LABEL_CHARS = 253, 63
+
 
 def normalize_host(host: str) -> str:
     """`host` as scheme and authority, e.g. 'https://example.cloud.databricks.com'.
@@ -42,9 +44,19 @@ def _authority(parts: SplitResult, shown: str) -> tuple[str, int | None]:
         raise ConfigurationError(f"host {shown}: the port must be a number from 1 to 65535") from exc
     if port == 0 or parts.netloc.endswith(":"):
         raise ConfigurationError(f"host {shown}: the port must be a number from 1 to 65535")
-    if not name or name.endswith(".") or not all(c.isalnum() or c in "-._:" for c in name):
+    if not _is_name(name):
         raise ConfigurationError(f"host {shown} is no host name")
     return name, None if (parts.scheme, port) in (("https", 443), ("http", 80)) else port
+
+
+def _is_name(name: str) -> bool:
+    """Whether the resolver can take `name`: its limits (RFC 1035) are 253 characters, and 1 to 63 between two dots."""
+    labels = name.split(".")
+    return (
+        len(name) <= MAX_NAME_CHARS
+        and all(0 < len(label) <= MAX_LABEL_CHARS for label in labels)
+        and all(c.isalnum() or c in "-._:" for c in name)
+    )
 
 
 def is_loopback(name: str) -> bool:

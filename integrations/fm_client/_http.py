@@ -12,7 +12,6 @@ import io
 import os
 import time
 import weakref
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpcore
@@ -29,7 +28,7 @@ from ._errors import (
 )
 from ._failures import cause_of, failure, identify
 from ._heads import RawHeaders, Target, decoded, encoded, target_of, wrong_in
-from ._network import Clock, Origin, Verify, environment_proxy, proxy_for, tls_context
+from ._network import Clock, Origin, Verify, checked_verify, environment_proxy, proxy_for, tls_context
 from ._pool import KEEPALIVE_EXPIRY, MAX_CONNECTIONS, AsyncExchange, AsyncPool, Exchange, Pool
 from ._wire import Reply, Request
 
@@ -94,15 +93,14 @@ class _Base:
         host: str,
         *,
         http_client: Any = None,
-        verify: Verify = True,
+        verify: Verify | os.PathLike[str] = True,
         max_connections: int = MAX_CONNECTIONS,
         keepalive_expiry: float = KEEPALIVE_EXPIRY,
         max_response_bytes: int = MAX_RESPONSE_BYTES,
         clock: Clock = time.monotonic,
     ) -> None:
-        if isinstance(verify, str) and not Path(verify).exists():
-            raise ConfigurationError(f"verify={verify!r}: no such file or directory")
-        self._host, self._verify, self._clock = host, verify, clock
+        self._host, self._clock = host, clock
+        self._verify = checked_verify(verify)
         self._client = None if http_client is None else checked_client(http_client, wanted=self._kind)
         self._limits = (max_connections, keepalive_expiry, clock)
         self._max_response_bytes = max_response_bytes

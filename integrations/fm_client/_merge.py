@@ -70,10 +70,12 @@ class ToolCallMerger:
         return [call.model_copy(deep=True) for call in self._calls] or None
 
     def _slot_of(self, piece: ToolCallDelta) -> int:
-        known = next((i for i, call in enumerate(self._calls) if piece.id and call.id == piece.id), None)
-        if known is not None:
-            return known
         indexed = "index" in piece.model_fields_set
+        known = [i for i, call in enumerate(self._calls) if piece.id and call.id == piece.id]
+        own = self._slots.get(piece.index) if indexed else None
+        # Some routes give two calls one id: an index not seen before, with a name, begins another call all the same.
+        if known and not (indexed and own is None and piece.name):
+            return own if own in known else known[0]
         if indexed and piece.index in self._slots:
             slot = self._slots[piece.index]
             # Some routes number every parallel call 0: another id with a name begins another call.

@@ -29,9 +29,9 @@ def explain(context: Context, endpoint: str, error: NotFoundError) -> Flow[None]
 
 def _known(context: Context) -> Flow[list[str]]:
     try:
-        reply: Reply = yield from exchange(
-            context, context.request("GET", ENDPOINTS_PATH, timeout=LOOKUP), max_retries=0
-        )
+        # Under a name of its own, so that a 429 for this does not hold up the control plane.
+        request = context.request("GET", ENDPOINTS_PATH, endpoint="(names)", timeout=LOOKUP)
+        reply: Reply = yield from exchange(context, request, max_retries=0)
         return _names(json_reply(reply))
     except APIError:
         return []  # no permission to list, or no answer: the catalog still knows the hosted ones

@@ -34,6 +34,7 @@ DROPPABLE = (
 
 _OURS = ("stream_options", "encoding_format")
 """How an answer is sent, not what it says: their loss is none to the caller."""
+_VALUES = re.compile(r"supported values|allowed values|must be one of|invalid value", re.IGNORECASE)
 _REFUSAL = re.compile(
     r"unknown field|unrecogni[sz]ed|unsupported|not supported|does not support|doesn't support|not permitted|"
     r"extra inputs|unexpected|not allowed|no longer support|deprecated",
@@ -60,11 +61,11 @@ def negotiated(
         except (BadRequestError, UnprocessableEntityError) as error:
             failure = error
         else:
+            refused.update(dropped)  # only now is it known that their absence cures it
             return result, tuple(name for name in dropped if name not in _OURS)
         found = None if strict else refused_field(failure.message, body)
         if found is None:
             raise failure
-        refused.add(found)
         dropped, body = (*dropped, found), without(body, found)
         if found not in _OURS:
             warnings.warn(_text(endpoint, found), DroppedParameterWarning, stacklevel=2)
@@ -72,9 +73,24 @@ def negotiated(
 
 def refused_field(message: str, body: Mapping[str, Any]) -> str | None:
     """The optional field of `body` that an error message refuses by name."""
-    if not _REFUSAL.search(message):
+    if _VALUES.search(message):
         return None
-    return next((name for name in DROPPABLE if has(body, name) and re.search(rf"\b{name}\b", message)), None)
+    return next((name for name in DROPPABLE if has(body, name) and _refuses(message, name)), None)
+
+
+def _refuses(message: str, name: str) -> bool:
+    """Whether the field itself is refused: 'unknown field "seed"', 'seed: not permitted', 'does not support seed'.
+
+    A name that merely stands in the text is none of that: 'user' may be a role, and a refused value is the caller's.
+    """
+    ways = (
+        rf"\b(?:field|parameter|param|argument|property|key|input)s?\W{{1,4}}{name}\b",
+        rf"\b{name}\b[\"'`]?\s*:?\s*(?:is |are )?(?:not |no longer |un|extra |deprecated)",
+        rf"\bsupport(?:s|ed)?\W{{1,3}}(?:the )?[\"'`]?{name}\b",
+        rf"\b{name}\b.*only the default",
+    )
+    refusing = _REFUSAL.search(message) is not None
+    return refusing and any(re.search(way, message, re.IGNORECASE | re.DOTALL) for way in ways)
 
 
 def has(body: Mapping[str, Any], name: str) -> bool:

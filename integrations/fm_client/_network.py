@@ -35,6 +35,19 @@ class Origin:
     context: ssl.SSLContext | None = field(default=None, repr=False)
 
 
+def checked_verify(verify: Verify | os.PathLike[str]) -> Verify:
+    """A `verify` setting that is one. None or 0 is none: only the word False leaves certificates unchecked."""
+    if isinstance(verify, os.PathLike):
+        verify = os.fspath(verify)
+    if isinstance(verify, (bool, ssl.SSLContext)):
+        return verify
+    if not isinstance(verify, str):
+        raise ConfigurationError(f"verify must be True, False, a file, a folder or an SSLContext, not {verify!r:.60}")
+    if not verify or not Path(verify).exists():
+        raise ConfigurationError(f"verify={verify!r}: no such file or directory")
+    return verify
+
+
 def tls_context(verify: Verify) -> ssl.SSLContext:
     """The context of a `verify` setting, made once per process: it costs 17 ms."""
     if isinstance(verify, ssl.SSLContext):

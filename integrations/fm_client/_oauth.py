@@ -7,13 +7,13 @@ import json
 import threading
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 from weakref import WeakKeyDictionary
 
-from ._auth import check_token
+from ._auth import Secretive, check_token
 from ._context import HEADERS, Context
 from ._error_bodies import json_of
 from ._errors import APIError, AuthenticationError, ConfigurationError, FMError, ResponseFormatError
@@ -54,12 +54,12 @@ class Fresh:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    value: str
+    value: str = field(repr=False)
     renew_at: float
     ends_at: float
 
 
-class FetchedToken:
+class FetchedToken(Secretive):
     """A token that is fetched when needed, renewed early, and by one caller at a time, whether thread or task.
 
     While one renews it the others wait, without blocking an event loop. A renewal that fails does no harm as long as

@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 from typing import Any, Self
 
+from ._auth import hidden
 from ._base import BaseClient
 from ._client import AsyncClient, Client
 from ._errors import ConfigurationError
+
+SECRETS = ("token", "client_secret")
 
 
 class Clients:
@@ -26,7 +29,9 @@ class Clients:
             raise ConfigurationError(f"give either client= or {', '.join(given)}, not both")
         if client is not None and not isinstance(client, BaseClient):
             raise ConfigurationError(f"client must be a Client or an AsyncClient, not a {type(client).__name__}")
-        self._options = {name: value for name, value in options.items() if value is not None}
+        self._options = {
+            name: hidden(value) if name in SECRETS else value for name, value in options.items() if value is not None
+        }
         self._given = client
         self._reset()
 
@@ -77,8 +82,7 @@ class Clients:
         options = self._options if self._given is None else self._given.recipe()
         if "http_client" in options:
             raise TypeError("clients with their own http_client cannot be pickled")
-        secrets = ("token", "client_secret")
-        return {name: value for name, value in options.items() if name not in secrets}
+        return {name: value for name, value in options.items() if name not in SECRETS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._options, self._given = state, None

@@ -118,13 +118,15 @@ def check_messages(messages: Messages) -> list[JSONObject]:
 
 def _message(message: Any, i: int) -> JSONObject:
     if isinstance(message, Message):
-        sent = message.model_dump(mode="json", include=set(_REPLAYED), exclude_none=True)
+        # Not as JSON, which would turn NaN, or keys that are no text, into something else; and warnings quote values.
+        sent = message.model_dump(include=set(_REPLAYED), exclude_none=True, warnings=False)
     elif isinstance(message, Mapping):
         sent = dict(message)
     else:
         raise InvalidRequestError(f"messages[{i}] is a {type(message).__name__}; it must be an object with a role")
     if sent.get("role") not in ROLES:
-        raise InvalidRequestError(f"messages[{i}] has role {sent.get('role')!r}; it must be one of {', '.join(ROLES)}")
+        role = _shown(sent.get("role"))
+        raise InvalidRequestError(f"messages[{i}] has role {role}; it must be one of {', '.join(ROLES)}")
     _check_content(sent, i)
     if sent["role"] == "tool" and not sent.get("tool_call_id"):
         raise InvalidRequestError(f"messages[{i}] is a tool result without tool_call_id: say which call it answers")
@@ -182,6 +184,8 @@ def with_extra(body: JSONObject, params: Mapping[str, Any]) -> JSONObject:
         return body
     if not isinstance(extra, Mapping) or not all(isinstance(key, str) for key in extra):
         raise InvalidRequestError("extra_body must be an object with text keys")
+    if "stream" in extra:
+        raise InvalidRequestError("extra_body cannot hold 'stream': call stream_chat or stream_complete instead")
     return {**body, **extra}
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ._config import StreamEnd
 from ._error_bodies import error_in, json_of, read_error, status_error, text_of
-from ._errors import APIConnectionError, APIError, ResponseFormatError, StreamInterruptedError
+from ._errors import APIConnectionError, APIError, ResponseFormatError, ResponseTooLargeError, StreamInterruptedError
 from ._merge import ChatMerger, CompletionMerger, as_chunk, new_call_id
 from ._sse import Event, SSEDecoder
 from ._wire import Reply
@@ -239,6 +239,9 @@ class StreamParser:
             return []
         self._reply.body = bytes(self._body)
         try:
+            if len(self._body) > self._limit:
+                text = f"the answer, one event in itself, is larger than max_event_bytes ({self._limit:,})"
+                raise ResponseTooLargeError(text, **{**_facts(self._reply, self._endpoint), "body": ""})
             chunk = self._whole_chunk()
         except APIError as error:
             self.failure = error

@@ -19,12 +19,14 @@ from ._errors import (
     APIConnectionError,
     APIError,
     APIStatusError,
+    APITimeoutError,
     EndpointNotReadyError,
     ProxyError,
     RateLimitError,
     ServerError,
     TLSError,
 )
+from ._failures import chain
 from ._wire import Attempt, Flow, Pause, Reply, Request, Token
 
 T = TypeVar("T")
@@ -37,9 +39,15 @@ RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 BUDGET = 100.0
 PROBE_TURN = 0.25
 """Seconds after which a call looks whether another one has found the endpoint ready."""
+STALE_WINDOW = 0.05
+"""Seconds within which a server that closed an idle connection before lets the next request on it fail."""
+NEGLIGIBLE = 0.001
+LEAST_SECRET = 8
+"""Characters of a token that is worth hiding in a text; shorter ones are words, of which errors are made."""
 TRANSIENT_COST = 10.0
 THROTTLE_COST = 5.0
 SUCCESS_GAIN = 1.0
+REDACTED = "**********"
 _NUMBER = re.compile(r"^\s*\d{1,9}(\.\d{1,9})?\s*$")
 
 
@@ -51,16 +59,19 @@ def exchange(
     after: float = 0.0,
     max_retries: int | None = None,
     wait_ready: float = 0.0,
+    started: float | None = None,
     authorize: bool = True,
 ) -> Flow[T]:
     """Send `request` until it is answered, and return what `then` makes of the answer.
 
     It carries the token, unless it is there to get one (`authorize=False`). An error that `then` raises, for instance
     one inside a 200 answer, is subject to the same policy. Without `then` the result is the Reply. An endpoint that is
-    not ready is asked again for `wait_ready` seconds, by one caller for all.
+    not ready is asked again for `wait_ready` seconds, by one caller for all. `started` is when the call began of which
+    this is a part: its total limit counts from there.
     """
     retries = context.settings.max_retries if max_retries is None else max_retries
-    tries = _Tries(context, request, retries, refreshed=not authorize, patience=wait_ready)
+    began = context.clock() if started is None else started
+    tries = _Tries(context, request, retries, started=began, refreshed=not authorize, patience=wait_ready)
     try:
         if authorize:
             tries.token = yield Token()
@@ -72,7 +83,7 @@ def exchange(
 def _until_answered(tries: _Tries, then: Callable[[Reply], Flow[T]] | None, after: float) -> Flow[T]:
     while True:
         while tries.another_probes():
-            yield Pause(PROBE_TURN)
+            yield Pause(tries.turn())
         try:
             reply = yield Attempt(tries.request(), after)
             reply.attempts, reply.until = tries.sent, tries.until()
@@ -84,7 +95,7 @@ def _until_answered(tries: _Tries, then: Callable[[Reply], Flow[T]] | None, afte
             return result
         after, fresh = tries.again(failure)
         if fresh and not tries.renewed((yield Token(stale=tries.token))):
-            raise failure
+            raise tries.redacted(failure)
         failure.__traceback__ = None  # it is done with; keep no frames alive
 
 
@@ -119,23 +130,21 @@ class _Tries:
     context: Context
     base: Request
     max_retries: int
+    started: float
     sent: int = 0
     retries: int = 0
     refreshed: bool = False
     repeated_stale: bool = False
     cost: float = 0.0
-    started: float = 0.0
+    asked: float = 0.0
     patience: float = 0.0
     probes: int = 0
     token: str | None = field(default=None, repr=False)
     """Here and in no variable of the flow, because crash reporters show those of every frame an error passes."""
 
-    def __post_init__(self) -> None:
-        self.started = self.context.clock()
-
     def gate(self) -> float:
         """Seconds until the endpoint's last `Retry-After` is over: one caller's 429 holds for all of them."""
-        wait = self.context.budget(self.base.endpoint).not_before - self.started
+        wait = self.context.budget(self.base.endpoint).not_before - self.context.clock()
         return wait if 0.0 < wait < self.remaining() else 0.0
 
     def until(self) -> float | None:
@@ -147,12 +156,25 @@ class _Tries:
         return float("inf") if until is None else until - self.context.clock()
 
     def request(self) -> Request:
-        self.sent += 1
+        remaining, total = self.remaining(), self.base.timeout.total
+        if remaining <= 0.0:
+            raise APITimeoutError(f"the call took longer than {total:g} s (total timeout)", phase="total")
+        self.sent, self.asked = self.sent + 1, self.context.clock()
         added = {} if self.token is None else {"authorization": f"Bearer {self.token}"}
         request = self.base.with_headers(added) if added else self.base
-        if self.sent == 1 or self.base.timeout.total is None:
+        if total is None or total - remaining < NEGLIGIBLE:
             return request
-        return replace(request, timeout=replace(self.base.timeout, total=max(self.remaining(), 0.001)))
+        return replace(request, timeout=replace(self.base.timeout, total=remaining))
+
+    def redacted(self, error: APIError) -> APIError:
+        """`error` without the credential that was sent: there are gateways that quote a request they refuse."""
+        secret = self.token or self.base.headers.get("authorization", "").rpartition(" ")[2]
+        if len(secret) >= LEAST_SECRET and secret in f"{error.message} {error.body}":
+            error.message, error.body = (text.replace(secret, REDACTED) for text in (error.message, error.body))
+            error.args = (error.message,)
+        if secret and any(secret in f"{link} {vars(link)}" for link in chain(error)):
+            error.__cause__ = error.__context__ = None  # parsers quote what they could not read
+        return error
 
     def renewed(self, token: str) -> bool:
         """Whether `token` is another one than that which was refused."""
@@ -169,10 +191,8 @@ class _Tries:
         if is_expired_token(failure) and not self.refreshed:
             self.refreshed = True
             return 0.0, True
-        if isinstance(failure, APIConnectionError) and failure.stale and not self.repeated_stale:
-            self.repeated_stale = (
-                True  # the server had closed an idle connection: nothing was lost, nothing to wait for
-            )
+        if self._was_never_read(failure):
+            self.repeated_stale = True
             return 0.0, False
         if isinstance(failure, EndpointNotReadyError) and (wait := self._probe(failure)) is not None:
             return wait, False
@@ -183,13 +203,26 @@ class _Tries:
             or not is_retryable(failure, self.base)
             or not self._affordable(failure, delay)
         ):
-            raise failure
+            raise self.redacted(failure)
         return delay, False
+
+    def _was_never_read(self, failure: APIError) -> bool:
+        """Whether the server had closed the idle connection. If it took its time first, it had read the request."""
+        if not isinstance(failure, APIConnectionError) or not failure.stale or self.repeated_stale:
+            return False
+        return self.context.clock() - self.asked < STALE_WINDOW and not _changes(self.base)
 
     def another_probes(self) -> bool:
         """Whether another call is asking this endpoint, which is not ready, on behalf of all that wait for it."""
         prober = self.context.budget(self.base.endpoint).prober
         return self.patience > 0.0 and prober is not None and prober is not self
+
+    def turn(self) -> float:
+        """Seconds to wait for the one that asks, taken from this call's patience and not from its own time."""
+        seconds = min(PROBE_TURN, self.patience)
+        self.patience -= seconds
+        self.started += seconds
+        return seconds
 
     def stop_probing(self) -> None:
         budget = self.context.budget(self.base.endpoint)
@@ -240,7 +273,7 @@ def is_retryable(failure: APIError, request: Request) -> bool:
         return False  # a change of the control plane that may have happened all the same
     if failure.status_code is None:
         return isinstance(failure, (RateLimitError, ServerError))
-    return isinstance(failure, APIStatusError) and failure.status_code in RETRY_STATUSES
+    return isinstance(failure, RateLimitError) or failure.status_code in RETRY_STATUSES
 
 
 def _reconnectable(failure: APIConnectionError, request: Request) -> bool:
@@ -253,7 +286,7 @@ def _reconnectable(failure: APIConnectionError, request: Request) -> bool:
 
 def _changes(request: Request) -> bool:
     """Whether it changes something on the control plane, so that a second one might be one too many."""
-    return not request.endpoint and not request.repeatable and request.method not in ("GET", "PUT")
+    return not request.endpoint and not request.repeatable and request.method != "GET"
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

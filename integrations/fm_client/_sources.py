@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from ._auth import SDKToken, TokenLike, credential_for
 from ._config import Settings, check_max_retries, check_timeout
 from ._errors import ConfigurationError
@@ -57,7 +59,7 @@ def resolve_settings(
     timeout: float | Timeout | None = None,
     max_retries: int | None = None,
     client_id: str | None = None,
-    client_secret: str | None = None,
+    client_secret: str | SecretStr | None = None,
     auth_type: str | None = None,
     environ: Mapping[str, str] | None = None,
     **options: Any,
@@ -67,7 +69,8 @@ def resolve_settings(
     >>> resolve_settings("https://example.cloud.databricks.com/", "token-for-tests").host
     'https://example.cloud.databricks.com'
     """
-    given = {"client_id": client_id, "client_secret": client_secret, "auth_type": auth_type}
+    secret = client_secret.get_secret_value() if isinstance(client_secret, SecretStr) else client_secret
+    given = {"client_id": client_id, "client_secret": secret, "auth_type": auth_type}
     found = Sources(host, token, profile, os.environ if environ is None else environ, given)
     return Settings(
         host=found.host,
@@ -87,8 +90,8 @@ class Sources:
     ) -> None:
         self._env = env
         environment: Values = {name: env.get(f"DATABRICKS_{name.upper()}") or None for name in _NAMES}
-        if env.get("IS_IN_DB_MODEL_SERVING_ENV", "").lower() == "true" and not environment["host"]:
-            container_host = env.get("DATABRICKS_MODEL_SERVING_HOST_URL") or env.get("DB_MODEL_SERVING_HOST_URL")
+        container_host = env.get("DATABRICKS_MODEL_SERVING_HOST_URL") or env.get("DB_MODEL_SERVING_HOST_URL")
+        if env.get("IS_IN_DB_MODEL_SERVING_ENV", "").lower() == "true" and container_host and not environment["host"]:
             environment = {**environment, "host": container_host, "auth_type": "model-serving"}
         self.profile = profile or env.get("DATABRICKS_CONFIG_PROFILE") or None
         needs_file = self.profile is not None or not (host or environment["host"])
@@ -103,13 +106,30 @@ class Sources:
 
     def _credential(self, token: TokenLike | None, given: Values, ranked: list[Values]) -> Credential:
         if token is not None:
+            if given.get("client_secret"):
+                raise ConfigurationError("give either token= or client_id= and client_secret=, not both")
             return credential_for(token)
+        if given.get("client_secret") and not given.get("client_id"):
+            raise ConfigurationError("client_secret= needs client_id=")
+        wanted = given.get("auth_type") or self._env.get("DATABRICKS_AUTH_TYPE") or None
         for source in (given, *ranked):
             if not source.get("host") or normalize_host(source["host"] or "") == self.host:
-                found = self._credential_of(source, given.get("auth_type"))
+                found = self._credential_of(
+                    {**source, "client_id": given.get("client_id") or source.get("client_id")}, wanted
+                )
                 if found is not None:
-                    return found
+                    return self._fitting(found, given)
+        if wanted is not None and wanted in _NEEDS:
+            raise ConfigurationError(
+                f"auth_type {wanted!r} needs {' and '.join(_NEEDS[wanted][0])}: set them for {self.host}"
+            )
         raise ConfigurationError(NO_CREDENTIAL.format(host=self.host))
+
+    def _fitting(self, found: Credential, given: Values) -> Credential:
+        """`found`, unless the caller named a client and no secret: another one's login is not what they mean."""
+        if given.get("client_id") and not given.get("client_secret") and found.kind in ("pat", "oauth-m2m"):
+            raise ConfigurationError("client_id= needs client_secret= (or an OIDC token to exchange)")
+        return found
 
     def _credential_of(self, source: Values, wanted: str | None) -> Credential | None:
         kind = wanted or source.get("auth_type") or self._kind_of(source)
@@ -192,9 +212,11 @@ def read_profiles(path: Path) -> dict[str, dict[str, str]]:
     except OSError as exc:
         raise ConfigurationError(f"{path} cannot be read: {exc.strerror}") from exc
     except configparser.Error as exc:
-        # The parser's own text quotes the line, which may hold a token: say where it is, and cut the cause.
-        raise ConfigurationError(f"{path}, line {_line_of(exc)}: {_fault_of(exc)}") from None
-    return {name: {key: value for key, value in parser.items(name) if value} for name in parser.sections()}
+        fault = f"{path}, line {_line_of(exc)}: {_fault_of(exc)}"
+    else:
+        return {name: {key: value for key, value in parser.items(name) if value} for name in parser.sections()}
+    # Out of reach of the parser's own error, which quotes the line, and that may hold a token.
+    raise ConfigurationError(fault) from None
 
 
 def _line_of(exc: configparser.Error) -> int | str:

@@ -51,7 +51,10 @@ class SSEDecoder:
         lines = (bytes(self._tail) + piece).splitlines()
         self._skip_lf = piece.endswith(b"\r")
         self._tail = bytearray() if piece.endswith((b"\n", b"\r")) else bytearray(lines.pop())
-        events = [event for line in lines if (event := self._line(line)) is not None]
+        # Blank lines after a blank line end nothing: a flood of them is passed over at once.
+        events = [
+            event for line in lines if (line or self._data or self._kind) and (event := self._line(line)) is not None
+        ]
         self._check_size(len(self._tail))
         return events
 

@@ -63,6 +63,7 @@ def read_batch(reply: Reply, endpoint: str, start: int, count: int) -> Batch:
     if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
         raise ResponseFormatError("the answer has no list of embeddings", body=text_of(reply.body), **facts)
     vectors = _in_order(data, start, count, facts)
+    check_dimension(vectors, facts, start)
     usage = UsageMerger()
     if isinstance(answer.get("usage"), dict):
         usage.add(Usage.model_validate(answer["usage"]))
@@ -75,7 +76,7 @@ def _in_order(data: list[JSONObject], start: int, count: int, facts: Mapping[str
     if all(index is None for index in indices):
         indices = list(range(len(data)))
     wanted = set(range(count))
-    given = [index for index in indices if isinstance(index, int)]
+    given = [index for index in indices if isinstance(index, int) and not isinstance(index, bool)]
     missing = sorted(wanted - set(given))
     if missing or len(data) != count or len(given) != count:
         raise EmbeddingContractError(
@@ -116,15 +117,15 @@ def _from_base64(text: str) -> list[float]:
     return floats.tolist()
 
 
-def check_dimension(vectors: Sequence[Sequence[float]], endpoint: str) -> None:
-    """All vectors have one length."""
+def check_dimension(vectors: Sequence[Sequence[float]], facts: Mapping[str, Any], start: int = 0) -> None:
+    """All vectors have one length. `start` is the position of the first one among all inputs."""
     dimension = len(vectors[0]) if vectors else 0
-    odd = tuple(i for i, vector in enumerate(vectors) if len(vector) != dimension)
+    odd = tuple(start + i for i, vector in enumerate(vectors) if len(vector) != dimension)
     if odd:
         raise EmbeddingContractError(
-            f"vectors of different length: {dimension} for input 0, and another for inputs {_shown(odd)}",
+            f"vectors of different length: {dimension} for input {start}, and another for inputs {_shown(odd)}",
             positions=odd,
-            endpoint=endpoint,
+            **facts,
         )
 
 

@@ -67,7 +67,7 @@ class Reply:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
     source: Any = None
     attempts: int = 1
     until: float | None = None

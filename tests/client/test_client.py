@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 
+import httpx
 import pytest
 from fault_server import (
     FaultServer,
@@ -84,6 +85,8 @@ def test_a_pair_opens_nothing_before_it_is_used_and_shares_settings(server: Faul
     with Client(server.host, "t") as fm:
         pair = Clients(client=fm)
         assert pair.sync is fm and pair.aio.settings is fm.settings
+    with httpx.Client() as own, pytest.raises(ConfigurationError, match="its own http_client"):
+        _ = Clients(client=Client(server.host, "t", http_client=own)).aio
     with pytest.raises(ConfigurationError, match="client= or host"):
         Clients(client=fm, host="x")
     with pytest.raises(ConfigurationError, match="must be a Client"):

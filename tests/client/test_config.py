@@ -178,7 +178,9 @@ def test_retries_that_are_none(retries: object) -> None:
 
 
 def test_a_number_of_seconds_limits_the_whole_call() -> None:
-    assert Timeout(read=7.0, total=7.0) == resolve_settings("https://a.test", "t", timeout=7, environ={}).timeout
+    assert (
+        Timeout(read=7.0, total=7.0, idle=7.0) == resolve_settings("https://a.test", "t", timeout=7, environ={}).timeout
+    )
 
 
 def test_an_unknown_option_is_named() -> None:

@@ -64,6 +64,28 @@ def test_a_size_that_was_refused_is_not_tried_again(connect: Callable[..., Any],
     assert 2 == len(embedder.seen) - before
 
 
+def test_a_limit_that_no_size_passes_costs_one_request_a_size(connect: Callable[..., Any], server: FaultServer) -> None:
+    server.script("ep", reply(429, {"error_code": "REQUEST_LIMIT_EXCEEDED", "message": "workspace QPS rate limit"}))
+    fm = connect(server.host, max_retries=1)
+    fm.client._context.jitter = lambda: 0.0
+    with pytest.raises(RateLimitError):
+        fm.embed("ep", ["x"] * 8)
+    assert [8, 8, 4, 2, 1] == [len(request.json["input"]) for request in server.seen]
+    assert {} == fm.client._context.batch_limits
+
+
+def test_a_request_over_the_limit_in_bytes_says_nothing_about_short_texts(
+    connect: Callable[..., Any], server: FaultServer
+) -> None:
+    server.script(
+        "ep", reply(200, embeddings([[1.0]])), reply(200, embeddings([[1.0]])), reply(200, embeddings([[1.0]] * 9))
+    )
+    fm = connect(server.host, max_request_bytes=100)
+    fm.embed("ep", ["x" * 60] * 2)
+    fm.embed("ep", ["x"] * 9)
+    assert [1, 1, 9] == [len(request.json["input"]) for request in server.seen]
+
+
 def test_413_is_halved_too(connect: Callable[..., Any], server: FaultServer) -> None:
     """H10"""
     server.script("ep", reply(413, "too large"), reply(200, embeddings([[1.0]])), reply(200, embeddings([[2.0]])))

@@ -51,7 +51,7 @@ def test_retry_after_is_waited_for_and_little_more(lab: Lab, kind: Kind, form: s
     }
     begun = time.monotonic()
     lab.play(Row("H1", form, (reply(429, LIMIT, **headers[form]), good), Outcome(2)), kind, client)
-    assert 0.05 <= time.monotonic() - begun < 0.5
+    assert 0.05 <= time.monotonic() - begun < 2.0
 
 
 def test_after_a_final_429_later_batches_are_not_sent(lab: Lab) -> None:
@@ -99,6 +99,18 @@ class TestAnExpiredToken:
         lab.errors.append(caught.value)
         assert 2 == caught.value.attempts
 
+    def test_that_cannot_be_renewed_is_the_error_of_its_renewal(self, lab: Lab, kind: Kind, refusal: Any) -> None:
+        grant = reply(200, {"access_token": f"{CANARY}-1", "expires_in": 3600})
+        lab.server.script("/oidc/v1/token", grant, reply(401, {"error": "invalid_client"}))
+        lab.server.script(ENDPOINT, refusal)
+        with pytest.raises(AuthenticationError, match="no token for these client credentials") as caught:
+            lab.ask(lab.client(token=None, client_id="me", client_secret=CANARY), kind)
+        lab.errors.append(caught.value)
+        assert 401 == caught.value.status_code
+        lab.expect(1)
+        lab.expect(2, at="/oidc/v1/token")
+        lab.expect(2, at="/oidc/.well-known/oauth-authorization-server")
+
     def test_of_fifty_calls_at_once_is_renewed_once(self, lab: Lab, kind: Kind, refusal: Any) -> None:
         numbers = count(1)
         grant = either(
@@ -137,9 +149,11 @@ def test_413_halves_a_batch_until_it_fits_and_keeps_the_order(lab: Lab) -> None:
 @each_kind
 def test_a_request_over_4_mb_is_not_sent(lab: Lab, kind: Kind) -> None:
     """H10: and says so as the service would."""
-    huge = "x" * (4 * 1024 * 1024)
+    assert 4 * 1024 * 1024 == lab.client().settings.max_request_bytes
+    huge = "x" * 10_000
     params: dict[str, Any] = {"inputs": [huge]} if kind == "embed" else {"extra_body": {"x": huge}}
-    lab.verify(Outcome(0, RequestTooLargeError, 413, request_id=None, says="not sent"), lab.client(), kind, **params)
+    client = lab.client(max_request_bytes=10_000)
+    lab.verify(Outcome(0, RequestTooLargeError, 413, request_id=None, says="not sent"), client, kind, **params)
 
 
 @each_kind

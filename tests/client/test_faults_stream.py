@@ -19,8 +19,6 @@ from fm_client import ResponseFormatError, ResponseTooLargeError, StreamInterrup
 lab = pytest.fixture(params=["sync", "async"])(laboratory)
 
 INTERRUPTED = Outcome(1, StreamInterruptedError)
-CLOSING = 0.08
-"""Seconds in which the event loop closes an async stream that nobody holds any more."""
 HELD = chunked(*words(*BEGUN, finish=None), end="hold")
 
 
@@ -32,7 +30,7 @@ def test_a_stream_may_be_odd_and_whole(lab: Lab, row: Row, kind: Kind) -> None:
     begun = time.monotonic()
     answer = lab.ask(lab.client(), kind)
     assert (FINE, 1) == (answer.text, answer.attempts)
-    assert time.monotonic() - begun < 0.3, "the end is seen at once"
+    assert time.monotonic() - begun < 2.0, "the end is seen at once, also where the server stays for 10 s"
     *others, last = answer.value
     assert [None] * len(others) == [chunk.usage for chunk in others]
     assert (FINE, last.usage) == (last.response.text, last.response.usage)
@@ -74,7 +72,7 @@ SEPARATORS = ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"
 
 
 @pytest.mark.parametrize("character", SEPARATORS, ids=[f"U+{ord(character):04X}" for character in SEPARATORS])
-@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize("size", [1, 10_000])
 def test_characters_that_look_like_line_ends_are_text(lab: Lab, character: str, size: int) -> None:
     """S5: also where they are cut in two."""
     # JSON wants control characters below U+0020 escaped; all others stand there as they are.
@@ -124,7 +122,7 @@ class TestAStreamThatIsLeft:
     def test_by_an_exception_of_the_consumer(self, lab: Lab) -> None:
         client = self.begin(lab)
         if lab.is_async:
-            lab.run(_failing_async(client))
+            lab.run(_failing_async(client, lab))
         else:
             with pytest.raises(ZeroDivisionError):
                 _failing(client)
@@ -139,7 +137,7 @@ class TestAStreamThatIsLeft:
                 await anext(stream)
                 del stream
                 gc.collect()
-                await asyncio.sleep(CLOSING)
+                await _closed(lab)
 
             lab.run(drop())
         else:
@@ -156,7 +154,8 @@ class TestAStreamThatIsLeft:
 
         async def cancel() -> None:
             task = asyncio.ensure_future(_read_on(client))
-            await asyncio.sleep(0.05)
+            await asyncio.to_thread(eventually, lambda: lab.server.attempts(ENDPOINT) == 1)
+            await asyncio.sleep(0.03)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -180,7 +179,7 @@ class TestAStreamThatIsLeft:
         return lab.client()
 
     def check(self, lab: Lab, client: Any) -> None:
-        assert eventually(lab.server.disconnected.is_set, within=0.1)
+        assert eventually(lab.server.disconnected.is_set, within=1.0)
         lab.check()
         lab.server.script(ENDPOINT, reply(200, "{}"), GOOD["chat"])
         lab.play(Row("S10", "afterwards", (GOOD["chat"],), Outcome(1)), "chat", client)
@@ -191,13 +190,18 @@ def _failing(client: Any) -> None:
         _ = 1 / len(chunk.tool_calls)
 
 
-async def _failing_async(client: Any) -> None:
+async def _failing_async(client: Any, lab: Lab) -> None:
     try:
         async for chunk in client.stream_chat(ENDPOINT, "Hi"):
             _ = 1 / len(chunk.tool_calls)
     except ZeroDivisionError:
         pass
-    await asyncio.sleep(CLOSING)
+    await _closed(lab)
+
+
+async def _closed(lab: Lab) -> None:
+    """The event loop closes an async stream that nobody holds any more, while it runs."""
+    assert await asyncio.to_thread(lab.server.disconnected.wait, 1.0)
 
 
 async def _read_on(client: Any) -> None:
@@ -217,7 +221,8 @@ class TestTooLarge:
     def test_one_line_without_an_end_after_it(self, lab: Lab) -> None:
         lab.server.script(ENDPOINT, chunked(*words(*BEGUN, finish=None), b"data: ", *[b"x" * 100_000] * 20, end="hold"))
         lab.expect(1)
-        error = lab.verify(INTERRUPTED, lab.client(max_event_bytes=200_000), "stream")
+        outcome = Outcome(1, StreamInterruptedError, 200)
+        error = lab.verify(outcome, lab.client(max_event_bytes=200_000), "stream")
         assert (FINE, ResponseTooLargeError) == (error.partial_text, type(error.__cause__))
 
     def test_many_lines_of_one_event(self, lab: Lab) -> None:

@@ -53,6 +53,45 @@ def test_an_optional_field_that_is_refused_is_left_out_remembered_and_told(
     assert 3 == server.attempts("ep"), "the second call did not ask again"
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Unsupported value: 'reasoning_effort' does not support 'minimal' with this model. Supported values are: 'low'.",
+        "role 'tool' is not allowed after 'user'",
+        "Unexpected role 'user' after role 'tool'",
+    ],
+)
+def test_a_refused_value_and_a_name_in_passing_cost_no_field(fm: Any, server: FaultServer, message: str) -> None:
+    server.script("ep", reply(400, message))
+    with pytest.raises(BadRequestError):
+        fm.chat("ep", "Hi", reasoning_effort="minimal", user="u-1")
+    assert 1 == server.attempts("ep")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "This model does not support temperature",
+        "`temperature` is deprecated for this model.",
+        "Unsupported parameter: 'temperature' is not supported with this model.",
+        "Unsupported value: 'temperature' does not support 0.5 with this model. Only the default (1) value is supported.",
+        "temperature: Extra inputs are not permitted",
+    ],
+)
+def test_a_field_is_refused_in_many_words(fm: Any, server: FaultServer, message: str) -> None:
+    server.script("ep", reply(400, message), reply(200, chat()))
+    with pytest.warns(DroppedParameterWarning):
+        assert ("temperature",) == fm.chat("ep", "Hi", temperature=0.5).dropped_params
+
+
+def test_what_did_not_cure_it_is_not_remembered(fm: Any, server: FaultServer) -> None:
+    server.script("ep", reply(400, 'unknown field "seed"'))
+    with pytest.raises(BadRequestError), pytest.warns(DroppedParameterWarning):
+        fm.chat("ep", "Hi", seed=1)
+    server.script("ep", reply(200, chat()))
+    assert () == fm.chat("ep", "Hi", seed=1).dropped_params
+
+
 def test_strict_params_and_required_fields_are_not_negotiated(connect: Callable[..., Any], server: FaultServer) -> None:
     server.script("ep", reply(400, 'Bad request: json: unknown field "seed"'))
     with pytest.raises(BadRequestError):
@@ -172,6 +211,24 @@ def test_patience_has_an_end(fm: Any, server: FaultServer) -> None:
     with pytest.raises(EndpointNotReadyError):
         fm.chat("ep", "Hi", wait_ready=0.35, max_retries=0)
     assert time.monotonic() - begun < 1.5 and 4 == server.attempts("ep")
+
+
+def test_who_waits_for_the_one_that_asks_has_patience_of_its_own(server: FaultServer) -> None:
+    server.script("ep", NOT_READY)
+    with Client(server.host, "t", max_retries=0) as fm:
+
+        def ask() -> None:
+            with pytest.raises(EndpointNotReadyError):
+                fm.chat("ep", "Hi", wait_ready=2)
+
+        other = threading.Thread(target=ask)
+        other.start()
+        time.sleep(0.3)
+        begun = time.monotonic()
+        with pytest.raises(EndpointNotReadyError):
+            fm.chat("ep", "Hi", wait_ready=0.5)
+        assert time.monotonic() - begun < 1.5
+        other.join()
 
 
 def test_one_call_asks_on_behalf_of_all_that_wait(server: FaultServer) -> None:

@@ -254,11 +254,33 @@ def test_two_ways_in_one_place_are_an_error_unless_one_is_named(monkeypatch: pyt
 def test_an_auth_type_without_its_values_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABRICKS_HOST", "https://example.test")
     monkeypatch.setenv("DATABRICKS_AUTH_TYPE", "oauth-m2m")
-    with pytest.raises(ConfigurationError, match="'oauth-m2m' needs client_secret"):
+    with pytest.raises(ConfigurationError, match="'oauth-m2m' needs client_id and client_secret"):
         Client()
     monkeypatch.delenv("DATABRICKS_AUTH_TYPE")
-    with pytest.raises(ConfigurationError, match="no credential for https://example.test"):
+    with pytest.raises(ConfigurationError, match="'pat' needs token"):
         Client(auth_type="pat")
+
+
+def test_half_a_login_and_two_logins_in_arguments_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = "https://example.test"
+    for login in ({"client_secret": SECRET}, {"token": "t", **LOGIN}):
+        with pytest.raises(ConfigurationError, match="client_secret=") as caught:
+            Client(host, **login)
+        assert SECRET not in str(caught.value)
+    monkeypatch.setenv("DATABRICKS_HOST", host)
+    monkeypatch.setenv("DATABRICKS_TOKEN", "another-login")
+    with pytest.raises(ConfigurationError, match="client_id= needs client_secret="):
+        Client(client_id="app-1")
+
+
+def test_an_auth_type_of_the_environment_chooses_among_what_the_profile_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    profile = tmp_path / "cfg"
+    profile.write_text(f"[both]\nhost = example.test\ntoken = t\nclient_id = a\nclient_secret = {SECRET}\n")
+    monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(profile))
+    monkeypatch.setenv("DATABRICKS_AUTH_TYPE", "oauth-m2m")
+    assert "oauth-m2m" == Client(profile="both").settings.credential.kind
 
 
 def test_an_identity_providers_token_is_exchanged_and_read_anew(

@@ -195,6 +195,27 @@ def test_connection_errors_are_repeated_and_certificates_are_not() -> None:
     assert 1 == len(drive(context(), request(), APITimeoutError("too long", phase="total"))[1])
 
 
+def test_a_server_that_took_its_time_had_read_the_request_and_is_not_asked_again_for_nothing() -> None:
+    stale = APIConnectionError("closed", stale=True)
+    for method, endpoint, seconds in (("POST", "ep", 1.0), ("POST", "", 0.0), ("DELETE", "", 0.0)):
+        ctx = context(max_retries=0)
+        flow = exchange(ctx, request(method, endpoint=endpoint))
+        step(flow)
+        step(flow, "t")
+        ctx.clock.time += seconds  # type: ignore[attr-defined]  # the test's own clock
+        with pytest.raises(APIConnectionError):
+            step(flow, failure=stale)
+
+
+def test_a_call_that_has_no_time_left_is_not_sent() -> None:
+    ctx = context()
+    ctx.clock.time = 100.0  # type: ignore[attr-defined]  # the test's own clock
+    flow = exchange(ctx, request(total=10.0), started=80.0)
+    step(flow)
+    with pytest.raises(APITimeoutError, match="longer than 10 s"):
+        step(flow, "t")
+
+
 def test_a_stale_connection_is_repeated_free_of_charge_once() -> None:
     """T2"""
     stale = APIConnectionError("closed", stale=True)
@@ -237,7 +258,7 @@ def test_a_token_that_cannot_be_refreshed_and_a_missing_permission_are_final() -
         ("POST", APIConnectionError("refused", phase="connect"), 3),
         ("DELETE", status(502), 1),
         ("GET", status(500), 3),
-        ("PUT", APIConnectionError("reset"), 3),
+        ("PUT", APIConnectionError("reset"), 1),
     ],
 )
 def test_changes_of_the_control_plane_are_repeated_only_if_they_cannot_have_happened(

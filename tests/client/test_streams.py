@@ -215,6 +215,15 @@ def test_silence_and_pings_alike_end_a_stream_after_the_idle_limit(fm: Any, serv
     assert isinstance(caught.value.__cause__, APITimeoutError) and "idle" == caught.value.__cause__.phase
 
 
+def test_a_slow_reader_does_not_end_a_good_stream(fm: Any, server: FaultServer) -> None:
+    server.script("ep", chunked(*words("a", finish=None), 0.1, *words("b"), DONE))
+    got = []
+    for chunk in fm.stream_chat("ep", "Hi", timeout=Timeout(idle=0.3)):
+        got.append(chunk.text)
+        time.sleep(0.4)
+    assert "ab" == "".join(got)
+
+
 def test_leaving_a_stream_early_closes_its_connection(fm: Any, server: FaultServer) -> None:
     """S10"""
     server.script("ep", chunked(*words("a", finish=None), end="hold"))
