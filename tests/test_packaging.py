@@ -201,7 +201,6 @@ def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Pa
         ("llamaindex_fm", "llama_index", "llamaindex"),
         ("mlflow_fm", "mlflow", "mlflow"),
         ("fm_workspace", "fastapi", "workspace"),
-        ("fm_cli", "typer", "cli"),
     ],
 )
 def test_a_missing_framework_is_named_with_its_cure(installed: Path, package: str, framework: str, extra: str) -> None:
@@ -219,3 +218,17 @@ except ImportError as exc:
     done = isolated(code, str(installed), framework, package, cwd=installed.parent)
     assert f'pip install "fm-integrations[{extra}]"' in done.stdout, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == "ModuleNotFoundError"
+
+
+def test_the_command_without_its_extra_is_one_line(installed: Path) -> None:
+    code = """
+import sys
+sys.path.insert(0, sys.argv[1])
+sys.modules["typer"] = None
+import fm_cli
+fm_cli.main()
+"""
+    script = [sys.executable, "-I", "-c", code, str(installed)]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert (1, "") == (done.returncode, done.stdout)
+    assert ['fm: the fm command needs typer and rich: pip install "fm-integrations[cli]"'] == done.stderr.splitlines()

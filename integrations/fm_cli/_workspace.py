@@ -30,6 +30,8 @@ export DATABRICKS_TOKEN={token}
 def run(options: WorkspaceOptions) -> None:
     """Serve until SIGINT or SIGTERM."""
     token = os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(TOKEN_BYTES)
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError(f"{TOKEN_VARIABLE} has characters that no client sends in a token (spaces or non-ASCII)")
     try:
         serve(
             options.host,

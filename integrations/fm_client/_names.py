@@ -25,6 +25,8 @@ def explain(context: Context, endpoint: str, error: NotFoundError) -> Flow[None]
     close = catalog.close_names(endpoint, known=(yield from _known(context)))
     if close:
         error.message += f" Endpoints with a close name: {', '.join(close)}."
+    else:
+        error.message += " endpoints.list() shows those that there are."
 
 
 def _known(context: Context) -> Flow[list[str]]:

@@ -20,6 +20,8 @@ from ._errors import (
     APIError,
     APIStatusError,
     APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
     EndpointNotReadyError,
     ProxyError,
     RateLimitError,
@@ -48,6 +50,7 @@ TRANSIENT_COST = 10.0
 THROTTLE_COST = 5.0
 SUCCESS_GAIN = 1.0
 REDACTED = "**********"
+_OTHER_TASK = re.compile(r"unknown field \W?(?:messages|prompt|input)\b")
 _NUMBER = re.compile(r"^\s*\d{1,9}(\.\d{1,9})?\s*$")
 
 
@@ -107,10 +110,20 @@ def _accept(context: Context, request: Request, reply: Reply, then: Callable[[Re
 
 def _failure(context: Context, request: Request, reply: Reply) -> APIStatusError:
     error = error_for(reply, endpoint=request.endpoint)
+    error.message += _advice(error, context.settings.host)
     from_headers = retry_after(reply.headers, context.now())
     error.retry_after = error.retry_after if from_headers is None else from_headers
     error.should_retry = {"true": True, "false": False}.get(reply.headers.get("x-should-retry", "").lower())
     return error
+
+
+def _advice(error: APIStatusError, host: str) -> str:
+    """What the service's own text leaves the reader to find out."""
+    if isinstance(error, AuthenticationError):
+        return f" Check the token for {host}."
+    if isinstance(error, BadRequestError) and _OTHER_TASK.search(error.message):
+        return " The endpoint serves another task: chat takes messages, complete a prompt, embed texts."
+    return ""
 
 
 def returning(parse: Callable[[Reply], T]) -> Callable[[Reply], Flow[T]]:

@@ -19,6 +19,7 @@ from fault_server import (
 
 from fm_client import (
     APIConnectionError,
+    APIStatusError,
     APITimeoutError,
     BadRequestError,
     RateLimitError,
@@ -97,6 +98,36 @@ def test_an_error_inside_a_200_answer_is_what_it_says(fm: Any, server: FaultServ
     assert "hello" == fm.chat("ep", "Hi", max_retries=1).text
 
 
+def test_an_error_beside_choices_is_an_error_all_the_same(fm: Any, server: FaultServer) -> None:
+    """H13"""
+    server.script("ep", reply(200, {**chat("half"), "error": {"message": "no", "code": 400}}))
+    with pytest.raises(BadRequestError, match="no"):
+        fm.chat("ep", "Hi")
+    server.script("ep", reply(200, {**chat("whole"), "error": {}, "error_code": None}))
+    assert "whole" == fm.chat("ep", "Hi").text
+
+
+def test_arguments_that_came_as_an_object_are_read(fm: Any, server: FaultServer) -> None:
+    call = {"id": "a", "function": {"name": "f", "arguments": {"x": 1}}}
+    server.script("ep", reply(200, chat("", tool_calls=[call])))
+    (found,) = fm.chat("ep", "Hi").tool_calls
+    assert ({"x": 1}, '{"x": 1}') == (found.args, found.function.arguments)
+
+
+NESTED = b'{"choices": [{"message": {"content": "a", "x": ' + b"[" * 990 + b"]" * 990 + b"}}]}"
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, NESTED, b'{"error":' * 5_000 + b"1" + b"}" * 5_000])
+@pytest.mark.parametrize(("status", "error"), [(200, ResponseFormatError), (400, BadRequestError)])
+def test_a_body_nested_too_deeply_is_a_typed_error(
+    fm: Any, server: FaultServer, body: bytes, status: int, error: type[Exception]
+) -> None:
+    """P1"""
+    server.script("ep", reply(status, body))
+    with pytest.raises(error):
+        fm.chat("ep", "Hi")
+
+
 LIMITED = reply(429, {"error_code": "REQUEST_LIMIT_EXCEEDED"}, retry_after="0.05")
 
 
@@ -123,3 +154,19 @@ def test_the_deadline_ends_a_call(fm: Any, server: FaultServer) -> None:
     with pytest.raises(APITimeoutError):
         fm.chat("ep", "Hi", timeout=0.3)
     assert time.monotonic() - begun < 1.5 and server.attempts("ep") == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        (reply(400, 'Bad request: json: unknown field "messages"'), "serves another task: chat takes messages"),
+        (reply(401, {"error_code": "UNAUTHENTICATED", "message": "no"}), "Check the token for http://127.0.0.1:"),
+        (reply(404, {"error_code": "ENDPOINT_NOT_FOUND", "message": "no"}), "endpoints.list() shows"),
+    ],
+    ids=["task", "token", "name"],
+)
+def test_an_error_says_what_to_look_at(fm: Any, server: FaultServer, answer: Any, advice: str) -> None:
+    server.script("zzz", answer)
+    with pytest.raises(APIStatusError) as caught:
+        fm.chat("zzz", "Hi")
+    assert advice in str(caught.value)
