@@ -58,8 +58,11 @@ DOES_IO = {
     "_oauth",
     "_pair",
     "_pool",
+    "_process",
     "_progress",
+    "_shelf",
     "_sources",
+    "_threads",
 }
 """What may do I/O, read a clock, or import what does. All others of the core are declared pure, in pyproject.toml."""
 

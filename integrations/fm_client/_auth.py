@@ -11,7 +11,8 @@ from typing import Any, Self, TypeVar
 
 from pydantic import SecretStr
 
-from ._errors import ConfigurationError
+from ._errors import AuthenticationError, ConfigurationError
+from ._process import PerProcess
 from ._wire import Credential
 
 TokenLike = str | SecretStr | Callable[[], str] | Callable[[], Awaitable[str]]
@@ -74,8 +75,10 @@ class TokenSource(Secretive):
         return check_token(value)
 
     async def atoken(self, stale: str | None = None, run: Any = None) -> str:
-        """What the function returns, awaited where it is async."""
-        value = self._source()
+        """What the function returns: awaited where it is async, got in a thread where it is not, as it may block."""
+        if inspect.iscoroutinefunction(self._source):
+            return check_token(await self._source())
+        value = await asyncio.to_thread(self._source)
         return check_token(await value if inspect.isawaitable(value) else value)
 
 
@@ -87,16 +90,16 @@ class SDKToken(Secretive):
     def __init__(self, host: str, auth_type: str | None, profile: str | None) -> None:
         self._options = {"host": host, "auth_type": auth_type, "profile": profile}
         self._config: Any = None
-        self._lock = threading.Lock()
+        self._lock = PerProcess(threading.Lock)
 
     def __repr__(self) -> str:
         return f"SDKToken({self._options['auth_type'] or 'unified'!r})"
 
     def token(self, stale: str | None = None, run: Any = None) -> str:
         """The token that the SDK has; it renews its tokens itself."""
-        with self._lock:
+        with self._lock():
             self._config = self._config or self._load()
-        scheme, _, value = self._config.authenticate().get("Authorization", "").partition(" ")
+        scheme, _, value = self._headers().get("Authorization", "").partition(" ")
         if scheme != "Bearer":
             raise ConfigurationError(f"the databricks-sdk gave no bearer token for {self!r}")
         return check_token(value)
@@ -116,6 +119,15 @@ class SDKToken(Secretive):
             return sdk.Config(**{name: value for name, value in self._options.items() if value})
         except ValueError as exc:
             raise ConfigurationError(f"the databricks-sdk cannot log in: {str(exc).splitlines()[0]}") from None
+        except Exception as exc:  # noqa: BLE001  # whatever its many ways to log in raise, none of it ours
+            raise ConfigurationError(f"the databricks-sdk cannot log in: {type(exc).__name__}") from None
+
+    def _headers(self) -> dict[str, str]:
+        try:
+            headers: dict[str, str] = self._config.authenticate()
+        except Exception as exc:  # noqa: BLE001  # as above; its text may quote what was sent, so only its kind is told
+            raise AuthenticationError(f"the databricks-sdk got no token: {type(exc).__name__}") from None
+        return headers
 
 
 def hidden(secret: T) -> T | SecretStr:

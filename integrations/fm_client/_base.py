@@ -10,7 +10,7 @@ from typing import Any, Self
 from pydantic import SecretStr
 
 from ._auth import TokenLike, hidden
-from ._config import LOCAL, check_options
+from ._config import LOCAL, Settings, check_options
 from ._context import Context
 from ._errors import ConfigurationError
 from ._failures import frameless
@@ -56,20 +56,17 @@ class BaseClient:
         if host == LOCAL:
             host, token = _local()
         check_options(options)
-        try:
-            settings = resolve_settings(
-                host,
-                token,
-                profile,
-                timeout=timeout,
-                max_retries=max_retries,
-                client_id=client_id,
-                client_secret=client_secret,
-                auth_type=auth_type,
-                **options,
-            )
-        except ConfigurationError as error:
-            raise frameless(error) from error.__cause__
+        settings = _resolved(
+            host,
+            token,
+            profile,
+            timeout=timeout,
+            max_retries=max_retries,
+            client_id=client_id,
+            client_secret=client_secret,
+            auth_type=auth_type,
+            **options,
+        )
         context = Context(settings, clock=time.monotonic, now=time.time, jitter=random.random)
         self._use(context, http_client, verify)
 
@@ -117,6 +114,13 @@ class BaseClient:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.recipe())
+
+
+def _resolved(*args: Any, **options: Any) -> Settings:
+    try:
+        return resolve_settings(*args, **options)
+    except ConfigurationError as error:
+        raise frameless(error) from error.__cause__
 
 
 def _rebuild(cls: type[BaseClient], recipe: dict[str, Any]) -> BaseClient:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from typing import Any, Self, TypeVar, Unpack
 
 from . import _calls
@@ -19,6 +19,7 @@ from ._failures import frameless
 from ._http import HTTP, AsyncHTTP
 from ._progress import with_progress
 from ._requests import ChatParams, CompletionParams, EmbedParams, Messages
+from ._threads import in_threads
 from ._wire import Attempt, Command, Done, Emit, Flow, Pause, Read, Reply, Token, step
 from .types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, EmbeddingResponse
 
@@ -98,14 +99,7 @@ class Client(BaseClient):
         """Drive several flows at once; the first failure ends them all."""
         if len(flows) == 1:
             return self._run(flows[0])
-        with ThreadPoolExecutor(min(len(flows), self.settings.concurrency), "fm-embed") as pool:
-            futures = [pool.submit(self._run, flow) for flow in flows]
-            try:
-                for future in as_completed(futures):
-                    future.result()
-            finally:
-                pool.shutdown(cancel_futures=True)
-        return None
+        return in_threads([partial(self._run, flow) for flow in flows], self.settings.concurrency)
 
     def _stream(self, flow: Flow[None]) -> Generator[Any, None, None]:
         """Drive `flow`, giving out what it emits; whatever ends it, the connection is let go."""

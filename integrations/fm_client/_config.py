@@ -19,6 +19,8 @@ DEFAULT_MAX_REQUEST_BYTES = 4 * 1024 * 1024
 """The service's published payload limit for foundation-model and external endpoints."""
 DEFAULT_MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 DEFAULT_MAX_EVENT_BYTES = 8 * 1024 * 1024
+MAX_SECONDS = 2_000_000.0
+"""23 days, and what longer limits are cut to: system calls count milliseconds in 31 bits."""
 LOCAL = "local"
 StreamEnd = Literal["either", "both", "off"]
 
@@ -51,11 +53,15 @@ def check_timeout(timeout: float | Timeout | None) -> Timeout:
                 raise ConfigurationError(
                     f"timeout.{name} must be a positive number of seconds, or None for no limit, not {value!r:.60}"
                 )
-        return timeout
+        return Timeout(**{name: _cut(getattr(timeout, name)) for name in Timeout.__slots__})
     if not _is_seconds(timeout):
         raise ConfigurationError(f"timeout must be a positive number of seconds or a Timeout, not {timeout!r:.60}")
-    seconds = float(timeout)
+    seconds = min(float(timeout), MAX_SECONDS)
     return Timeout(read=seconds, total=seconds, idle=min(seconds, Timeout().idle or seconds))
+
+
+def _cut(seconds: float | None) -> float | None:
+    return None if seconds is None else float(min(seconds, MAX_SECONDS))
 
 
 def _is_seconds(value: object) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 
 from ._config import check_max_retries, check_timeout
 from ._context import Context
-from ._errors import APIError, APIStatusError, InvalidRequestError, RateLimitError, RequestTooLargeError
+from ._errors import APIError, APIStatusError, InvalidRequestError, NotFoundError, RateLimitError, RequestTooLargeError
+from ._names import explain
 from ._negotiate import negotiated
 from ._requests import EMBED_FIELDS, EMBED_OPTIONS, check_fields, with_extra
 from ._retry import exchange, returning
@@ -79,9 +80,13 @@ class EmbedJob:
             return
         try:
             yield from self._embed(start, texts)
-        except APIError:
+            return
+        except APIError as error:
             self._has_failed = True  # before anyone who waits for a turn can begin another batch
-            raise
+            failure = error
+        if isinstance(failure, NotFoundError):
+            yield from explain(self._context, self._endpoint, failure)
+        raise failure
 
     def _embed(self, start: int, texts: list[str], *, probing: bool = False) -> Flow[None]:
         """Embed one batch; where the service finds it too large, its halves, one after the other.

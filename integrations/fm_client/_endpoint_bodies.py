@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
@@ -161,13 +160,6 @@ def text_list(values: Any, what: str) -> list[str]:
     if not all(isinstance(text, str) for text in found):
         raise InvalidRequestError(f"{what} must be texts, in a list")
     return found
-
-
-def check_wait(timeout: float, first_poll: float, last_poll: float) -> None:
-    """How to wait for an endpoint is said in seconds."""
-    for name, value in (("timeout", timeout), ("first_poll", first_poll), ("last_poll", last_poll)):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-            raise InvalidRequestError(f"{name} must be a number of seconds, not {value!r:.60}")
 
 
 def as_object(value: Any) -> JSONObject:

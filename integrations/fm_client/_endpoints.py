@@ -5,8 +5,8 @@ The verbs are flows; `Endpoints` and `AsyncEndpoints` hand them to the driver of
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypedDict, TypeVar, Unpack
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar, Unpack
 
 from pydantic import ValidationError
 
@@ -16,7 +16,6 @@ from ._endpoint_bodies import (
     EndpointSpec,
     TagsLike,
     as_object,
-    check_wait,
     create_request,
     object_list,
     tag_list,
@@ -28,7 +27,6 @@ from ._errors import (
     APIConnectionError,
     APIError,
     EndpointFailedError,
-    InvalidRequestError,
     NotFoundError,
     RateLimitError,
     ResponseFormatError,
@@ -39,15 +37,10 @@ from ._names import explain
 from ._responses import json_reply
 from ._retry import exchange
 from ._routes import ENDPOINTS_PATH, endpoint_path
+from ._waiting import DEFAULT_WAIT, FIRST_POLL, LAST_POLL, OnState, WaitOptions, check_wait, wait_options
 from ._wire import Flow, Reply
 from .types import AiGatewayConfig, Endpoint, EndpointConfig, RateLimit, Tag
 from .types._base import JSONObject, WireModel
-
-DEFAULT_WAIT = 1200.0
-"""Seconds to wait for an endpoint: the 20 minutes of the service's own SDK (databricks-sdk 0.156.0)."""
-FIRST_POLL = 1.0
-LAST_POLL = 10.0
-"""Seconds between two looks: from the first to the last, one more each time, as the service's own SDK does."""
 
 T = TypeVar("T")
 M = TypeVar("M", bound=WireModel)
@@ -57,20 +50,6 @@ TagList = list[Tag]
 RateLimitList = list[RateLimit]
 RateLimits = Sequence[RateLimit | Mapping[str, Any]]
 Gateway = AiGatewayConfig | Mapping[str, Any]
-OnState = Callable[[Endpoint], object]
-
-
-class WaitOptions(TypedDict, total=False):
-    """How to wait for an endpoint."""
-
-    timeout: float
-    """Seconds, 1,200 unless told."""
-    on_state: OnState | None
-    """Called with the endpoint at first and then whenever its state, or that of a deployment, has changed."""
-    first_poll: float
-    """Seconds before the second look, 1 unless told; each further wait is one second longer."""
-    last_poll: float
-    """Longest wait between two looks in seconds, 10 unless told."""
 
 
 def list_endpoints(context: Context) -> Flow[EndpointList]:
@@ -90,7 +69,7 @@ def create_endpoint(
 ) -> Flow[Endpoint]:
     """Create an endpoint, and wait for it if that is asked for."""
     path, body = create_request(name, spec)
-    options = _wait_options(wait)
+    options = wait_options(wait)
     answer = yield from _call(context, "POST", path, body, name=name)
     return (yield from _then_wait(context, _read(Endpoint, answer, name), options))
 
@@ -98,7 +77,7 @@ def create_endpoint(
 def update_endpoint(context: Context, name: str, spec: ConfigSpec, wait: bool | WaitOptions = False) -> Flow[Endpoint]:
     """Replace what an endpoint serves; until that is deployed, it serves what it did."""
     path, body = update_request(name, spec)
-    options = _wait_options(wait)
+    options = wait_options(wait)
     answer = yield from _call(context, "PUT", path, body, name=name)
     return (yield from _then_wait(context, _read(Endpoint, answer, name), options))
 
@@ -159,16 +138,6 @@ def wait_for_endpoint(
         if remaining <= 0:
             raise _failed(endpoint, f"endpoint {name!r} was not ready after {timeout:g} s: {endpoint.state}")
         delay, pause = min(pause, last_poll, remaining), min(pause + 1.0, last_poll)
-
-
-def _wait_options(wait: bool | WaitOptions) -> WaitOptions | None:
-    """How to wait, looked at before anything is changed; None: not at all."""
-    if isinstance(wait, bool):
-        return {} if wait else None
-    if not isinstance(wait, Mapping) or wait.keys() - WaitOptions.__annotations__.keys():
-        raise InvalidRequestError(f"wait must be True, False or a dict of {', '.join(WaitOptions.__annotations__)}")
-    check_wait(wait.get("timeout", DEFAULT_WAIT), wait.get("first_poll", FIRST_POLL), wait.get("last_poll", LAST_POLL))
-    return wait
 
 
 def _then_wait(context: Context, endpoint: Endpoint, options: WaitOptions | None) -> Flow[Endpoint]:

@@ -28,6 +28,8 @@ from ._wire import Reply
 
 MAX_MESSAGE_CHARS = 2_048
 """How much of a service's own text an error message quotes."""
+MAX_DEPTH = 200
+"""How deeply JSON may be nested: pydantic's own limit. Deeper, and who walks through it runs out of stack."""
 
 STATUS_ERRORS: dict[int, type[APIStatusError]] = {
     400: BadRequestError,
@@ -65,6 +67,7 @@ CODE_ERRORS: dict[str, type[APIStatusError]] = {
     "DEADLINE_EXCEEDED": ServerError,
 }
 
+_TOO_DEEP = f"the JSON is nested more than {MAX_DEPTH} deep"
 _CODED_TEXT = re.compile(r"^([A-Z][A-Z_]{4,}): (.*)$", re.DOTALL)
 _MARKUP = re.compile(r"<(?:style|script).*?</(?:style|script)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _NOT_READY = re.compile(r"not (?:yet )?ready|scal(?:ing|ed) (?:up )?(?:from|to) zero|is (?:starting|deploying)", re.I)
@@ -174,9 +177,28 @@ def _unwrap(code: str | None, message: Any) -> tuple[str | None, str]:
 def json_of(body: bytes) -> Any:
     """The JSON value of `body`; None if it is none."""
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return load_json(body)
+    except ValueError:
         return None
+
+
+def load_json(body: bytes) -> Any:
+    """The JSON value of `body`; a ValueError if it is none, or nested too deeply."""
+    try:
+        value = json.loads(body)
+    except RecursionError as exc:
+        raise ValueError(_TOO_DEEP) from exc
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deep(value):
+        raise ValueError(_TOO_DEEP)
+    return value
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        nested = (item.values() if isinstance(item, dict) else item for item in level if isinstance(item, (dict, list)))
+        level = [inner for values in nested for inner in values]
+    return bool(level)
 
 
 def text_of(body: bytes) -> str:

@@ -5,6 +5,7 @@ By name, so that it holds for httpx, its successors with the same names, and htt
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -71,6 +72,7 @@ FAILURES: dict[str, tuple[type[FMError], str]] = {
 TELL_TALE = frozenset({"LocalProtocolError", "UnicodeEncodeError"})
 TLS_HINT = "; for a private certificate authority name its file with verify= or SSL_CERT_FILE"
 MAX_DETAIL_CHARS = 300
+OURS = f"{__name__.partition('.')[0]}."
 
 
 def failure(
@@ -118,13 +120,25 @@ def name_of(exc: BaseException) -> str | None:
 
 
 def chain(exc: BaseException) -> Iterator[BaseException]:
-    """`exc`, what caused it, what caused that, and so on."""
+    """`exc`, what caused it, what caused that, and so on: up to what the caller was handling when it called us."""
     link: BaseException | None = exc
-    seen: set[int] = set()
+    callers, seen = _frames_of_callers(), set[int]()
     while link is not None and id(link) not in seen:
         seen.add(id(link))
         yield link
         link = link.__cause__ or link.__context__
+        if link is not None and link.__traceback__ and id(link.__traceback__.tb_frame) in callers:
+            return
+
+
+def _frames_of_callers() -> set[int]:
+    """The frames that wait for us, by id. An exception that one of them has caught begins its traceback there."""
+    frame, found = inspect.currentframe(), set[int]()
+    while frame is not None:
+        if not frame.f_globals.get("__name__", "").startswith(OURS):
+            found.add(id(frame))
+        frame = frame.f_back
+    return found
 
 
 def _timeout(phase: str, request: Request) -> APITimeoutError:

@@ -10,26 +10,28 @@ import asyncio
 import contextlib
 import io
 import os
+import threading
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpcore
 
+from ._bodies import Source, decoder_of, digits, is_refusal, is_stream, open_source
 from ._borrowed import AsyncBorrowed, Borrowed, Builder, checked_client
-from ._decode import Decoder
 from ._errors import (
-    APIConnectionError,
     APIError,
     ConfigurationError,
     InvalidRequestError,
     ProxyError,
+    ResponseFormatError,
     ResponseTooLargeError,
 )
 from ._failures import cause_of, failure, identify
 from ._heads import RawHeaders, Target, decoded, encoded, target_of, wrong_in
 from ._network import Clock, Origin, Verify, checked_verify, environment_proxy, proxy_for, tls_context
 from ._pool import KEEPALIVE_EXPIRY, MAX_CONNECTIONS, AsyncExchange, AsyncPool, Exchange, Pool
+from ._process import PerProcess
 from ._wire import Reply, Request
 
 if TYPE_CHECKING:
@@ -47,40 +49,6 @@ P = TypeVar("P", Pool, AsyncPool)
 
 def _least(first: float | None, second: float | None) -> float | None:
     return second if first is None else first if second is None else min(first, second)
-
-
-class _Source:
-    """What an open `Reply` holds: its exchange, the decoder of its body, and the request for error texts."""
-
-    __slots__ = ("decoder", "ended", "exchange", "request")
-
-    def __init__(self, exchange: Any, decoder: Decoder, request: Request) -> None:
-        self.exchange, self.decoder, self.request, self.ended = exchange, decoder, request, False
-
-    def next(self, until: float | None) -> bytes:
-        """The next decoded bytes; b"" at the end."""
-        while not self.ended:
-            if data := self.decoder.take():
-                return data
-            raw = self.exchange.read(until)
-            self._take(raw)
-        return b""
-
-    async def anext(self, until: float | None) -> bytes:
-        """`next`, async."""
-        while not self.ended:
-            if data := self.decoder.take():
-                return data
-            raw = await self.exchange.read(until)
-            self._take(raw)
-        return b""
-
-    def _take(self, raw: bytes) -> None:
-        if raw:
-            self.decoder.feed(raw)
-        else:
-            self.ended = True
-            self.decoder.finish()
 
 
 class _Base:
@@ -139,10 +107,9 @@ class _Base:
             raise ProxyError("the proxy wants a user and password (407)", status_code=407, should_retry=False)
         reply = Reply(status, headers)
         try:
-            reply.source = _Source(exchange, Decoder(headers.get("content-encoding", "")), request)
-            if int(_digits(headers.get("content-length"))) > self._max_response_bytes and not _is_stream(
-                status, request
-            ):
+            decoder = decoder_of(reply)
+            reply.source = decoder and Source(exchange, decoder, request)
+            if int(digits(headers.get("content-length"))) > self._max_response_bytes and not is_stream(status, request):
                 raise self._too_large()
         except APIError as error:
             identify(error, reply)
@@ -156,14 +123,6 @@ class _Base:
         if buffer.tell() + len(data) > self._max_response_bytes:
             raise self._too_large()
         buffer.write(data)
-
-
-def _is_stream(status: int, request: Request) -> bool:
-    return request.stream and 200 <= status < 300
-
-
-def _digits(text: str | None) -> str:
-    return text if text and text.isascii() and text.isdigit() else "0"
 
 
 def _core_request(request: Request, target: Target) -> httpcore.Request:
@@ -191,12 +150,6 @@ def _usable(pool: P) -> P:
     if pool.closed:
         raise ConfigurationError("this client has been closed")
     return pool
-
-
-def _open_source(reply: Reply) -> _Source:
-    if isinstance(reply.source, _Source):
-        return reply.source
-    raise APIConnectionError("the stream is closed")
 
 
 def _close_at_home(pool: Pool, pid: int) -> None:
@@ -228,8 +181,8 @@ class HTTP(_Base):
         until, reply = self._deadline(request.timeout.total), None
         try:
             reply = self._reply(exchange.open(sent, until, wait), request, exchange)
-            if not _is_stream(reply.status, request):
-                reply.body, reply.source = self._whole(reply.source, until), None
+            if not is_stream(reply.status, request):
+                reply.body, reply.source = self._whole(reply, until), None
                 exchange.close()
             return reply
         except BaseException as exc:
@@ -242,7 +195,7 @@ class HTTP(_Base):
 
     def read(self, reply: Reply, timeout: float | None = None) -> bytes:
         """The next bytes of an open `reply`, within `timeout` seconds; b"" at its end. A failure closes it."""
-        source = _open_source(reply)
+        source = open_source(reply)
         until = self._deadline(timeout)
         try:
             return source.next(until)
@@ -258,7 +211,7 @@ class HTTP(_Base):
     def release(self, reply: Reply) -> None:
         """Done with an open `reply`: keep its connection if its end is there, close it if not. Never raises."""
         source, reply.source = reply.source, None
-        if not isinstance(source, _Source):
+        if not isinstance(source, Source):
             return
         with contextlib.suppress(Exception):
             until = self._deadline(DRAIN_SECONDS)
@@ -286,10 +239,15 @@ class HTTP(_Base):
             weakref.finalize(self, _close_at_home, pool, pid)  # for clients that are dropped, not closed
         return _usable(pool)
 
-    def _whole(self, source: _Source, until: float | None) -> bytes:
+    def _whole(self, reply: Reply, until: float | None) -> bytes:
         buffer = io.BytesIO()  # it hands over its memory in the end, where joining parts would need it twice
-        while data := source.next(until):
-            self._add(buffer, data)
+        try:
+            while reply.source and (data := reply.source.next(until)):
+                self._add(buffer, data)
+        except ResponseFormatError as error:
+            if not is_refusal(reply.status, error):
+                raise
+            return b""
         return buffer.getvalue()
 
 
@@ -301,6 +259,7 @@ class AsyncHTTP(_Base):
     def __init__(self, host: str, *, http_client: httpx.AsyncClient | None = None, **settings: Any) -> None:
         super().__init__(host, http_client=http_client, **settings)
         self._pools: dict[int, weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncPool]] = {}
+        self._lock = PerProcess(threading.Lock)  # over `_pools`: loops run in threads
 
     async def send(self, request: Request) -> Reply:
         """The answer to `request`: read whole and decompressed, or open if it is a 2xx one to `stream=True`."""
@@ -309,8 +268,8 @@ class AsyncHTTP(_Base):
         until, reply = self._deadline(request.timeout.total), None
         try:
             reply = self._reply(await exchange.open(sent, until, wait), request, exchange)
-            if not _is_stream(reply.status, request):
-                reply.body, reply.source = await self._whole(reply.source, until), None
+            if not is_stream(reply.status, request):
+                reply.body, reply.source = await self._whole(reply, until), None
                 await exchange.aclose()
             return reply
         except BaseException as exc:
@@ -323,7 +282,7 @@ class AsyncHTTP(_Base):
 
     async def read(self, reply: Reply, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - the command says it
         """The next bytes of an open `reply`, within `timeout` seconds; b"" at its end. A failure closes it."""
-        source = _open_source(reply)
+        source = open_source(reply)
         until = self._deadline(timeout)
         try:
             return await source.anext(until)
@@ -339,7 +298,7 @@ class AsyncHTTP(_Base):
     async def release(self, reply: Reply) -> None:
         """Done with an open `reply`: keep its connection if its end is there, close it if not. Never raises."""
         source, reply.source = reply.source, None
-        if not isinstance(source, _Source):
+        if not isinstance(source, Source):
             return
         try:
             with contextlib.suppress(Exception):
@@ -352,8 +311,7 @@ class AsyncHTTP(_Base):
 
     async def aclose(self) -> None:
         """Close the connections of the running loop; those in use when they come back. `http_client` stays open."""
-        pools = self._pools.setdefault(os.getpid(), weakref.WeakKeyDictionary())
-        await pools.setdefault(asyncio.get_running_loop(), AsyncPool(*self._limits)).aclose()
+        await self._own_pool()[0].aclose()
 
     async def _begin(self, request: Request, target: Target, wait: float | None) -> tuple[Any, Any]:
         if self._client is not None:
@@ -362,17 +320,30 @@ class AsyncHTTP(_Base):
 
     async def _pool(self) -> AsyncPool:
         """This loop's pool. Inherited ones are left alone: closing them would reach into the parent's selector."""
-        loop, pools = asyncio.get_running_loop(), self._pools.setdefault(os.getpid(), weakref.WeakKeyDictionary())
-        pool = pools.get(loop)
-        if pool is None:
-            for dead in [other for other in list(pools) if other.is_closed()]:
-                pools.pop(dead, None)
-            pool = pools[loop] = AsyncPool(*self._limits)
+        pool, is_new = self._own_pool()
+        if is_new:
             await pool.watch()
         return _usable(pool)
 
-    async def _whole(self, source: _Source, until: float | None) -> bytes:
+    def _own_pool(self) -> tuple[AsyncPool, bool]:
+        """The running loop's pool, and whether it is a new one."""
+        loop = asyncio.get_running_loop()
+        with self._lock():
+            pools = self._pools.setdefault(os.getpid(), weakref.WeakKeyDictionary())
+            if (pool := pools.get(loop)) is not None:
+                return pool, False
+            for dead in [other for other in pools if other.is_closed()]:
+                pools.pop(dead, None)
+            pool = pools[loop] = AsyncPool(*self._limits)
+            return pool, True
+
+    async def _whole(self, reply: Reply, until: float | None) -> bytes:
         buffer = io.BytesIO()
-        while data := await source.anext(until):
-            self._add(buffer, data)
+        try:
+            while reply.source and (data := await reply.source.anext(until)):
+                self._add(buffer, data)
+        except ResponseFormatError as error:
+            if not is_refusal(reply.status, error):
+                raise
+            return b""
         return buffer.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import socket
 import ssl
@@ -99,6 +100,8 @@ def proxy_for(url: str, verify: Verify) -> httpcore.Proxy:
         raise ConfigurationError("the proxy address in the environment cannot be read") from None
     if parts.scheme not in PROXY_SCHEMES or not host or not host.isascii():
         raise ConfigurationError(f"the proxy address in the environment must be one of {', '.join(PROXY_SCHEMES)}://…")
+    if parts.scheme.startswith("socks"):
+        _check_socks()
     default = 1080 if parts.scheme.startswith("socks") else 443 if parts.scheme == "https" else 80
     user, password = unquote(parts.username or "").encode(), unquote(parts.password or "").encode()
     return httpcore.Proxy(
@@ -106,6 +109,13 @@ def proxy_for(url: str, verify: Verify) -> httpcore.Proxy:
         auth=(user, password) if user or password else None,
         ssl_context=tls_context(verify) if parts.scheme == "https" else None,
     )
+
+
+def _check_socks() -> None:
+    try:
+        importlib.import_module("socksio")  # which httpcore imports when it dials
+    except ImportError:
+        raise ConfigurationError('a SOCKS proxy needs one more package: pip install "httpx[socks]"') from None
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import threading
 from base64 import b64encode
@@ -17,6 +18,7 @@ from ._auth import Secretive, check_token
 from ._context import HEADERS, Context
 from ._error_bodies import json_of
 from ._errors import APIError, AuthenticationError, ConfigurationError, FMError, ResponseFormatError
+from ._process import PerProcess
 from ._responses import json_reply
 from ._retry import exchange
 from ._wire import Flow, Reply, Request, Timeout
@@ -33,7 +35,7 @@ DEFAULT_TTL = 3600.0
 EARLY = 1200.0
 """Seconds before its end at which a token is renewed; half its life if that is less (so does the service's own SDK)."""
 LEAST = 40.0
-"""Seconds that a token must have left to be sent: the service refuses those that end within 30 s."""
+"""Seconds that a token must have left to be used on after its renewal failed: the service refuses the last 30 s."""
 BACK_OFF = 60.0
 """Seconds for which a token that is still good is used on after its early renewal failed."""
 LIMITS = Timeout(connect=5.0, read=30.0, total=60.0)
@@ -59,11 +61,36 @@ class _Held:
     ends_at: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Outcome:
+    """How an attempt to fetch a token ended; each is another one, so that who waited sees that there was one."""
+
+    failure: FMError | None = None
+
+
+class _Locks:
+    """Who may fetch: one thread, and one task of each event loop."""
+
+    def __init__(self) -> None:
+        self.threads = threading.Lock()
+        self._guard = threading.Lock()
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+    def tasks(self) -> asyncio.Lock:
+        """The lock of the running loop. A lock keeps its loop alive, so that those of closed loops are dropped."""
+        loop = asyncio.get_running_loop()
+        with self._guard:
+            if loop not in self._loops:
+                for dead in [other for other in self._loops if other.is_closed()]:
+                    del self._loops[dead]
+            return self._loops.setdefault(loop, asyncio.Lock())
+
+
 class FetchedToken(Secretive):
     """A token that is fetched when needed, renewed early, and by one caller at a time, whether thread or task.
 
-    While one renews it the others wait, without blocking an event loop. A renewal that fails does no harm as long as
-    the old token is good.
+    While one renews it the others wait, without blocking an event loop, and share what comes of it, failure included.
+    A renewal that fails does no harm as long as the old token is good.
     """
 
     def __init__(self, kind: str, fetch: Make, clock: Callable[[], float]) -> None:
@@ -71,9 +98,8 @@ class FetchedToken(Secretive):
         self._fetch = fetch
         self._clock = clock
         self._held: _Held | None = None
-        self._lock = threading.Lock()
-        self._guard = threading.Lock()
-        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+        self._outcome = _Outcome()
+        self._locks = PerProcess(_Locks)
 
     def __repr__(self) -> str:
         return f"FetchedToken({self.kind!r})"
@@ -82,10 +108,10 @@ class FetchedToken(Secretive):
         """The token; `run` drives the flow that fetches it."""
         if run is None:
             raise TypeError("a token that is fetched needs a client to fetch it")
-        good = self._good(stale)
+        good, before = self._good(stale), self._outcome
         if good is None:
-            with self._lock:
-                good = self._good(stale)  # someone else may just have renewed it
+            with self._locks().threads:
+                good = self._fetched_meanwhile(stale, before)
                 if good is None:
                     try:
                         good = self._keep(run(self._fetch))
@@ -97,10 +123,10 @@ class FetchedToken(Secretive):
         """The token; `run` drives the flow that fetches it."""
         if run is None:
             raise TypeError("a token that is fetched needs a client to fetch it")
-        good = self._good(stale)
+        good, before = self._good(stale), self._outcome
         if good is None:
-            async with self._loop_lock():
-                good = self._good(stale)
+            async with self._locks().tasks():
+                good = self._fetched_meanwhile(stale, before)
                 if good is None:
                     try:
                         good = self._keep(await run(self._fetch))
@@ -108,9 +134,12 @@ class FetchedToken(Secretive):
                         good = self._still_good(stale, error)
         return good
 
-    def _loop_lock(self) -> asyncio.Lock:
-        with self._guard:
-            return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+    def _fetched_meanwhile(self, stale: str | None, before: _Outcome) -> str | None:
+        """What came of the attempt that this caller waited for, if it did: a token, or a failure like its."""
+        good, outcome = self._good(stale), self._outcome
+        if good is None and outcome is not before and outcome.failure is not None:
+            raise copy.copy(outcome.failure)
+        return good
 
     def _good(self, stale: str | None) -> str | None:
         held = self._held
@@ -120,11 +149,13 @@ class FetchedToken(Secretive):
         now = self._clock()
         ends_at = now + fresh.ttl
         self._held = _Held(check_token(fresh.value), ends_at - min(EARLY, fresh.ttl / 2), ends_at)
+        self._outcome = _Outcome()
         return fresh.value
 
     def _still_good(self, stale: str | None, error: FMError) -> str:
         held, now = self._held, self._clock()
         if held is None or held.value == stale or now + LEAST >= held.ends_at:
+            self._outcome = _Outcome(copy.copy(error))  # a copy, without the frames of this attempt
             raise error
         self._held = _Held(held.value, min(now + BACK_OFF, held.ends_at - LEAST), held.ends_at)
         return held.value

@@ -9,6 +9,7 @@ from ._auth import hidden
 from ._base import BaseClient
 from ._client import AsyncClient, Client
 from ._errors import ConfigurationError
+from ._process import PerProcess
 
 SECRETS = ("token", "client_secret")
 
@@ -36,14 +37,14 @@ class Clients:
         self._reset()
 
     def _reset(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = PerProcess(threading.RLock)
         self._sync = self._given if isinstance(self._given, Client) else None
         self._aio = self._given if isinstance(self._given, AsyncClient) else None
 
     @property
     def sync(self) -> Client:
         """The sync client."""
-        with self._lock:
+        with self._lock():
             if self._sync is None:
                 self._sync = self._make(Client, self._aio)
             return self._sync
@@ -51,7 +52,7 @@ class Clients:
     @property
     def aio(self) -> AsyncClient:
         """The async client."""
-        with self._lock:
+        with self._lock():
             if self._aio is None:
                 self._aio = self._make(AsyncClient, self._sync)
             return self._aio

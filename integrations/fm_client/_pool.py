@@ -10,110 +10,33 @@ The sync and the async half are written out side by side and have the same shape
 from __future__ import annotations
 
 import asyncio
+import os
+import queue
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from typing import cast
 
 import httpcore
 
-from ._network import AsyncWire, Clock, Origin, Wire
+from ._network import Clock, Origin
+from ._shelf import AsyncConnection, Connection, Shelf, dial, dial_async
 
 MAX_CONNECTIONS = 500
 """Half of the 1,024 files most systems let a process open, and enough for 200 concurrent calls twice over."""
 KEEPALIVE_EXPIRY = 50.0
 """Seconds a connection may lie idle; common load balancers close theirs after 60 s."""
 
-W = TypeVar("W", Wire, AsyncWire)
-C = TypeVar("C", httpcore.ConnectionInterface, httpcore.AsyncConnectionInterface)
-
-
-@dataclass(slots=True, eq=False)
-class _Connection(Generic[W, C]):
-    origin: Origin
-    wire: W
-    core: C
-    uses: int = 0
-    idle_since: float = 0.0
-
-
-Connection = _Connection[Wire, httpcore.ConnectionInterface]
-AsyncConnection = _Connection[AsyncWire, httpcore.AsyncConnectionInterface]
-K = TypeVar("K", Connection, AsyncConnection)
 Head = tuple[int, list[tuple[bytes, bytes]]]
 
 
-def dial(origin: Origin, clock: Clock) -> Connection:
-    """A new connection, not yet open. httpcore's own pool is only asked what kind of it the proxy needs."""
-    wire = Wire(clock)
-    maker = httpcore.ConnectionPool(origin.context, origin.proxy, network_backend=wire)
-    return Connection(origin, wire, maker.create_connection(origin.core))
-
-
-def dial_async(origin: Origin, clock: Clock) -> AsyncConnection:
-    """`dial`, async."""
-    wire = AsyncWire(clock)
-    maker = httpcore.AsyncConnectionPool(origin.context, origin.proxy, network_backend=wire)
-    return AsyncConnection(origin, wire, maker.create_connection(origin.core))
-
-
-class Shelf(Generic[K]):
-    """Idle connections, one stack per origin: the one used last is used next, the rest grow old and are doomed."""
-
-    def __init__(self, dial: Callable[[Origin, Clock], K], room: int, expiry: float, clock: Clock) -> None:
-        self._dial: Callable[[Origin, Clock], K] = dial
-        self._room, self._expiry, self._clock = room, expiry, clock
-        self._stacks: dict[str, deque[K]] = {}
-        self.open = 0
-        """Connections that exist, idle or in use; the doomed do not count."""
-        self.doomed: list[K] = []
-        """Connections that are to be closed, outside of any lock."""
-
-    def __len__(self) -> int:
-        return sum(map(len, self._stacks.values()))
-
-    def take(self, origin: Origin) -> K:
-        """The connection to `origin` used last, if it is still good; else a new one."""
-        now, stack = self._clock(), self._stacks.get(origin.key)
-        while stack:
-            connection = stack.pop()
-            # Readable while idle means that the server has closed it.
-            if now - connection.idle_since <= self._expiry and not connection.core.has_expired():
-                return connection
-            self.doom(connection)
-        self.open += 1
-        self._cull(now)
-        return self._dial(origin, self._clock)
-
-    def put(self, connection: K) -> None:
-        """Keep a connection that is idle now, and give up those that have been so for too long."""
-        connection.idle_since = self._clock()
-        self._stacks.setdefault(connection.origin.key, deque()).append(connection)
-        self._cull(connection.idle_since)
-
-    def _cull(self, now: float) -> None:
-        for stack in self._stacks.values():
-            while stack and now - stack[0].idle_since > self._expiry:
-                self.doom(stack.popleft())
-        while self.open > self._room and (stacks := [stack for stack in self._stacks.values() if stack]):
-            self.doom(min(stacks, key=lambda stack: stack[0].idle_since).popleft())
-
-    def doom(self, connection: K) -> None:
-        """Give up a connection."""
-        self.open -= 1
-        self.doomed.append(connection)
-
-    def clear(self) -> None:
-        """Give up all idle connections."""
-        for stack in self._stacks.values():
-            while stack:
-                self.doom(stack.pop())
-
-
 class Pool:
-    """The connections of one process. A slot, and the connection in it, belong to one `Exchange` at a time."""
+    """The connections of one process. A slot, and the connection in it, belong to one `Exchange` at a time.
+
+    `release` never waits: a garbage collection, which may start inside any of these methods, may end a stream that was
+    abandoned, and with it an exchange. What comes back while the lock is held is sorted by who holds it.
+    """
 
     def __init__(
         self,
@@ -121,47 +44,78 @@ class Pool:
         keepalive_expiry: float = KEEPALIVE_EXPIRY,
         clock: Clock = time.monotonic,
     ) -> None:
-        self.shelf = Shelf(dial, max_connections, keepalive_expiry, clock)
+        self.shelf: Shelf[Connection] = Shelf(max_connections, keepalive_expiry, clock)
         self.closed = False
-        self._slots = threading.Semaphore(max_connections)
+        self._clock = clock
+        self._returned: deque[Connection] = deque()
         self._lock = threading.Lock()
+        self._slots: queue.SimpleQueue[None] = queue.SimpleQueue()  # unlike a Semaphore's release, its put never waits
+        for _ in range(max_connections):
+            self._slots.put(None)
 
     def acquire(self, timeout: float | None) -> None:
         """Wait for a slot."""
-        if not self._slots.acquire(timeout=timeout):
-            raise httpcore.PoolTimeout
+        try:
+            self._slots.get(timeout=None if timeout is None else min(timeout, threading.TIMEOUT_MAX))
+        except queue.Empty:
+            raise httpcore.PoolTimeout from None
 
     def take(self, origin: Origin) -> Connection:
         """An idle connection, or a new one; only for who has acquired a slot."""
         with self._lock:
-            return self.shelf.take(origin)
+            self._sort()
+            connection = self.shelf.take(origin)
+        self._settle()
+        if connection is None:
+            connection = dial(origin, self._clock)
+            with self._lock:
+                self.shelf.add()
+            self._settle()
+        return connection
 
     def release(self, connection: Connection | None) -> None:
         """Take back the slot, and its connection: kept if it is idle, closed if it is not."""
         try:
             if connection is not None:
-                self._keep_or_doom(connection)
+                self._returned.append(connection)
+                self._settle()
         finally:
-            self._slots.release()
+            self._slots.put(None)
         self.bury()
 
+    def _settle(self) -> None:
+        """Sort what has come back. Who finds the lock taken leaves it to the holder, who looks after unlocking it."""
+        while self._returned and self._lock.acquire(blocking=False):
+            try:
+                self._sort()
+            finally:
+                self._lock.release()
+
+    def _sort(self) -> None:
+        while self._returned:
+            self._keep_or_doom(self._returned.popleft())
+
     def _keep_or_doom(self, connection: Connection) -> None:
-        with self._lock:
-            if connection.core.is_available() and not self.closed:
-                self.shelf.put(connection)
-            else:
-                self.shelf.doom(connection)
+        if connection.core.is_available() and not self.closed:
+            self.shelf.put(connection)
+        else:
+            self.shelf.doom(connection)
 
     def bury(self) -> None:
-        """Close the connections that were given up."""
-        while self.shelf.doomed:
-            self.shelf.doomed.pop().wire.close()
+        """Close the connections that were given up; other threads may be at it, too."""
+        while True:
+            try:
+                connection = self.shelf.doomed.pop()
+            except IndexError:
+                return
+            connection.wire.close()
 
     def close(self) -> None:
         """Close what is idle now; what is in use follows when it comes back."""
         with self._lock:
             self.closed = True
             self.shelf.clear()
+        self._settle()
         self.bury()
 
     def abandon(self) -> None:
@@ -179,8 +133,9 @@ class AsyncPool:
         keepalive_expiry: float = KEEPALIVE_EXPIRY,
         clock: Clock = time.monotonic,
     ) -> None:
-        self.shelf = Shelf(dial_async, max_connections, keepalive_expiry, clock)
+        self.shelf: Shelf[AsyncConnection] = Shelf(max_connections, keepalive_expiry, clock)
         self.closed = False
+        self._clock = clock
         self._slots = asyncio.Semaphore(max_connections)
         self._used: set[AsyncConnection] = set()
         self._guard: AsyncGenerator[None, None] | None = None
@@ -214,6 +169,9 @@ class AsyncPool:
     def take(self, origin: Origin) -> AsyncConnection:
         """An idle connection, or a new one; only for who has acquired a slot."""
         connection = self.shelf.take(origin)
+        if connection is None:
+            connection = dial_async(origin, self._clock)
+            self.shelf.add()
         self._used.add(connection)
         return connection
 
@@ -249,13 +207,31 @@ class AsyncPool:
         await self.bury()
 
 
-class Exchange:
+class _Native:
+    """An exchange belongs to the process that began it. A forked child has a copy of it, and of its socket."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+
+    @property
+    def drains(self) -> bool:
+        """Whether to read on to the end of a body: it saves the connection, but would rob the parent of a child."""
+        return os.getpid() == self._pid
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise httpcore.ReadError("it belongs to the process that opened it, of which this one is a fork")
+
+
+_INHERITED: list[object] = []
+"""What a child keeps and never ends: ending it would take locks, or a selector, that the parent may be using."""
+
+
+class Exchange(_Native):
     """One request and its answer on one connection, from the wait for a slot to the connection's return."""
 
-    drains = True
-    """Whether reading on to the end of a body is worth a moment, because it saves the connection."""
-
     def __init__(self, pool: Pool, origin: Origin) -> None:
+        super().__init__()
         self._pool, self._origin = pool, origin
         self._connection: Connection | None = None
         self._response: httpcore.Response | None = None
@@ -285,6 +261,7 @@ class Exchange:
         """The next bytes of the body as they were sent; b"" at its end, when the connection has gone back already."""
         if self._connection is None:
             return b""
+        self._check_process()
         self._connection.wire.until = until
         for chunk in self._chunks:
             if chunk:
@@ -298,10 +275,18 @@ class Exchange:
             return
         self._held = False
         connection, self._connection = self._connection, None
+        if os.getpid() != self._pid:
+            self._disown(connection)
+            return
         try:
             self._end_body()
         finally:
             self._pool.release(connection)
+
+    def _disown(self, connection: Connection | None) -> None:
+        _INHERITED.append((self, connection))
+        if connection is not None:
+            connection.wire.close()  # the child's copy of the socket, no more
 
     def _end_body(self) -> None:
         response, self._response = self._response, None
@@ -309,12 +294,11 @@ class Exchange:
             response.close()
 
 
-class AsyncExchange:
+class AsyncExchange(_Native):
     """`Exchange`, async."""
 
-    drains = True
-
     def __init__(self, pool: AsyncPool, origin: Origin) -> None:
+        super().__init__()
         self._pool, self._origin = pool, origin
         self._connection: AsyncConnection | None = None
         self._response: httpcore.Response | None = None
@@ -344,6 +328,7 @@ class AsyncExchange:
         """The next bytes of the body as they were sent; b"" at its end, when the connection has gone back already."""
         if self._connection is None or self._chunks is None:
             return b""
+        self._check_process()
         self._connection.wire.until = until
         async for chunk in self._chunks:
             if chunk:
@@ -357,6 +342,9 @@ class AsyncExchange:
             return
         self._held = False
         connection, self._connection = self._connection, None
+        if os.getpid() != self._pid:
+            _INHERITED.append((self, connection))
+            return
         try:
             await self._end_body()
         finally:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from ._config import StreamEnd
-from ._error_bodies import error_in, json_of, read_error, status_error, text_of
+from ._error_bodies import error_in, json_of, load_json, read_error, status_error, text_of
 from ._errors import APIConnectionError, APIError, ResponseFormatError, ResponseTooLargeError, StreamInterruptedError
-from ._merge import ChatMerger, CompletionMerger, as_chunk, new_call_id
+from ._merge import ChatMerger, CompletionMerger, as_chunk
 from ._sse import Event, SSEDecoder
+from ._tool_calls import new_call_id
 from ._wire import Reply
 from .types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, Served
 from .types._base import WireModel
@@ -20,6 +20,8 @@ from .types._base import WireModel
 M = TypeVar("M", bound=WireModel)
 Chunk = ChatChunk | CompletionChunk
 S = TypeVar("S", bound=Served)
+_CHUNK_EVENTS = (b"", b"message")
+"""The types of events that hold chunks; others, such as `ping`, are for whoever understands them."""
 
 
 def json_reply(reply: Reply, endpoint: str = "") -> Any:
@@ -77,9 +79,16 @@ def _parse(model: type[M], reply: Reply, endpoint: str) -> M:
         raise ResponseFormatError(
             f"the answer is not what the API promises: {_reason(exc)}", **_facts(reply, endpoint)
         ) from exc
-    if not getattr(answer, "choices", None):
-        raise_error_in(answer.model_extra, reply, endpoint)
+    _raise_error_of(answer, reply, endpoint)
     return answer
+
+
+def _raise_error_of(answer: WireModel, reply: Reply, endpoint: str) -> None:
+    """Raise the error inside an answer or a chunk: some gateways put one beside choices that it cut short."""
+    extra = answer.model_extra or {}
+    error = extra.get("error")
+    if not getattr(answer, "choices", None) or (error and isinstance(error, Mapping)) or extra.get("error_code"):
+        raise_error_in(extra, reply, endpoint)
 
 
 def lenient(model: type[M], data: bytes) -> M:
@@ -87,7 +96,7 @@ def lenient(model: type[M], data: bytes) -> M:
     try:
         return model.model_validate_json(data)
     except ValidationError:
-        value = json.loads(data)
+        value = load_json(data)
         if not isinstance(value, dict):
             raise
     return model.model_validate(_without_nulls(value))
@@ -99,7 +108,7 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _reason(exc: ValueError) -> str:
+def _reason(exc: Exception) -> str:
     if not isinstance(exc, ValidationError):
         return str(exc)
     first = exc.errors(include_input=False, include_url=False)[0]
@@ -174,28 +183,44 @@ class StreamParser:
             if event.data == b"[DONE]":
                 return chunks + self._finish(marked=True)
             try:
-                chunks.append(self._chunk(event))
+                chunks += self._read(event)
             except APIError as error:
                 # A line cut off in mid-JSON by the end of the stream is a truncation, which `_finish` reports.
                 self.failure = None if at_end and isinstance(error, ResponseFormatError) else error
                 break
-            self.events += 1
         return chunks
 
-    def _chunk(self, event: Event) -> Chunk:
+    def _read(self, event: Event) -> list[Chunk]:
+        """The chunk of an event, if it adds to the answer: a stream is not begun by anything else."""
         if event.kind == b"error":
             raise self._error_event(event.data)
+        if event.kind not in _CHUNK_EVENTS:
+            return []
+        chunk = self._chunk(event)
+        says_something = bool(chunk.choices or chunk.usage)
+        merged = self._merged(chunk)  # takes the usage out
+        self.events += says_something
+        return [merged] if merged.choices else []
+
+    def _chunk(self, event: Event) -> Chunk:
         try:
             chunk: Chunk = lenient(self._type, event.data)
         except ValueError as exc:
-            raise ResponseFormatError(
-                f"an event of the stream is not what the API promises: {_reason(exc)}",
-                **{**_facts(self._reply, self._endpoint), "body": text_of(event.data)},
-            ) from exc
-        if not chunk.choices and chunk.model_extra:
-            raise_error_in(chunk.model_extra, self._reply, self._endpoint)
-        merged: Chunk = self._merger.add(chunk)
+            raise self._malformed(exc, event.data) from exc
+        _raise_error_of(chunk, self._reply, self._endpoint)
+        return chunk
+
+    def _merged(self, chunk: Chunk) -> Chunk:
+        try:
+            merged: Chunk = self._merger.add(chunk)
+        except (AttributeError, RecursionError, TypeError, ValueError) as exc:
+            # Parts of a content are read as they come: one of a shape that nobody foresaw must not end the caller.
+            raise self._malformed(exc, self._reply.body) from exc
         return stamp(merged, self._reply, self._endpoint)
+
+    def _malformed(self, exc: Exception, data: bytes) -> ResponseFormatError:
+        text = f"an event of the stream is not what the API promises: {_reason(exc)}"
+        return ResponseFormatError(text, **{**_facts(self._reply, self._endpoint), "body": text_of(data)})
 
     def _error_event(self, data: bytes) -> APIError:
         value = json_of(data)
@@ -207,12 +232,12 @@ class StreamParser:
         return status_error(code, message or "the service sent an error event", status_code=None, **facts)
 
     def _finish(self, *, marked: bool = False) -> list[Chunk]:
-        if not self.events and not marked:
+        if not self._merger.begun and not marked:
             self.failure = APIConnectionError(
                 "the stream ended before its first event", **_facts(self._reply, self._endpoint)
             )
             return []
-        if not self.events:
+        if not self._merger.begun:
             self.failure = ResponseFormatError(
                 "the stream ended without any content", **_facts(self._reply, self._endpoint)
             )
@@ -242,12 +267,12 @@ class StreamParser:
             if len(self._body) > self._limit:
                 text = f"the answer, one event in itself, is larger than max_event_bytes ({self._limit:,})"
                 raise ResponseTooLargeError(text, **{**_facts(self._reply, self._endpoint), "body": ""})
-            chunk = self._whole_chunk()
+            chunk = self._merged(self._whole_chunk())
         except APIError as error:
             self.failure = error
             return []
         self.events, self.done = 1, True
-        return [stamp(self._merger.add(chunk), self._reply, self._endpoint), self._last()]
+        return [chunk, self._last()]
 
     def _whole_chunk(self) -> Any:
         if self._type is ChatChunk:

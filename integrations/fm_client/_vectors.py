@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
 from pydantic_core import from_json
 
 from ._error_bodies import text_of
 from ._errors import EmbeddingContractError, ResponseFormatError
-from ._merge import UsageMerger
 from ._responses import raise_error_in
 from ._wire import Reply
 from .types import Usage
@@ -36,12 +36,22 @@ class Batch:
 
 def add_usages(usages: Iterable[Usage | None]) -> Usage:
     """The sum of several requests' usage."""
-    total: dict[str, int] = {}
+    total: JSONObject = {}
     for usage in usages:
-        for key, value in usage or ():
-            if isinstance(value, int):
-                total[key] = total.get(key, 0) + value
+        _add(total, dict(usage or ()))
     return Usage.model_validate(total)
+
+
+def _add(total: JSONObject, counts: Mapping[str, Any]) -> None:
+    for key, value in counts.items():
+        before = total.get(key)
+        if isinstance(value, Mapping):  # such as `prompt_tokens_details`
+            total[key] = dict(before) if isinstance(before, dict) else {}
+            _add(total[key], value)
+        elif isinstance(value, (int, float)) and isinstance(before, (int, float)):
+            total[key] = before + value
+        elif value is not None:
+            total[key] = value
 
 
 def unit(vector: list[float]) -> list[float]:
@@ -64,10 +74,26 @@ def read_batch(reply: Reply, endpoint: str, start: int, count: int) -> Batch:
         raise ResponseFormatError("the answer has no list of embeddings", body=text_of(reply.body), **facts)
     vectors = _in_order(data, start, count, facts)
     check_dimension(vectors, facts, start)
-    usage = UsageMerger()
-    if isinstance(answer.get("usage"), dict):
-        usage.add(Usage.model_validate(answer["usage"]))
-    return Batch(start, vectors, usage.result(), answer.get("model"), reply.attempts, reply.request_id)
+    model = answer.get("model")
+    return Batch(
+        start,
+        vectors,
+        _usage(answer.get("usage")),
+        model if isinstance(model, str) else None,
+        reply.attempts,
+        reply.request_id,
+    )
+
+
+def _usage(value: Any) -> Usage | None:
+    """The usage as far as it can be read: no vectors that are there already are thrown away for a wrong count."""
+    if not isinstance(value, dict):
+        return None
+    try:
+        return Usage.model_validate(value) if value else None
+    except ValidationError as exc:
+        wrong = {error["loc"][0] for error in exc.errors(include_url=False, include_input=False)}
+    return _usage({key: count for key, count in value.items() if key not in wrong})
 
 
 def _in_order(data: list[JSONObject], start: int, count: int, facts: Mapping[str, Any]) -> list[list[float]]:

@@ -53,7 +53,8 @@ class Face:
 
     @property
     def free_slots(self) -> int:
-        return int(self.pool._slots._value)
+        slots = self.pool._slots
+        return int(slots.qsize() if self.loop is None else slots._value)
 
     def _finish(self, result: Any) -> Any:
         if not inspect.isawaitable(result):

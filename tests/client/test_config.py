@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fault_server import FaultServer, chat, reply
 
 from fm_client import Client, ConfigurationError, Timeout
+from fm_client._config import MAX_SECONDS
 from fm_client._hosts import normalize_host
 from fm_client._sources import read_profiles, resolve_settings
 
@@ -168,6 +172,16 @@ def test_timeouts_that_are_none(timeout: object) -> None:
     """Bad input: timeout."""
     with pytest.raises(ConfigurationError, match="timeout must be"):
         resolve_settings("https://example.test", SECRET, timeout=timeout, environ={})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("timeout", [1e10, 1e300, Timeout(connect=1e10, read=1e10, write=1e10, pool=1e10, total=1e10)])
+def test_timeouts_longer_than_a_system_call_can_count_are_cut(
+    connect: Callable[..., Any], server: FaultServer, timeout: Any
+) -> None:
+    server.script("ep", reply(200, chat()))
+    fm = connect(server.host, timeout=timeout)
+    assert fm.chat("ep", "Hi").text == "hello"
+    assert fm.client.settings.timeout.total == MAX_SECONDS
 
 
 @pytest.mark.parametrize("retries", [-1, 1.5, True, 1000, "2"])

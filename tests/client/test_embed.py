@@ -252,3 +252,20 @@ def test_unit_vectors_have_length_one_or_are_zero(vector: list[float]) -> None:
 def test_usage_is_summed_over_requests() -> None:
     total = add_usages([Usage(prompt_tokens=3, total_tokens=3), None, Usage(prompt_tokens=4, total_tokens=4)])
     assert (7, 7) == (total.input_tokens, total.total_tokens)
+
+
+def test_details_of_usage_are_summed_too_and_one_request_keeps_all_of_its_own() -> None:
+    one = Usage(prompt_tokens=3, prompt_tokens_details={"cached_tokens": 1, "by": {"text": 2}})
+    assert one == add_usages([one])
+    total = add_usages([one, Usage(prompt_tokens=4), one])
+    assert (10, {"cached_tokens": 2, "by": {"text": 4}}) == (total.prompt_tokens, total.prompt_tokens_details)
+    assert {"cached_tokens": 1, "by": {"text": 2}} == one.prompt_tokens_details, "the sum is an object of its own"
+
+
+def test_a_count_that_cannot_be_read_does_not_cost_the_vectors(
+    connect: Callable[..., Any], server: FaultServer
+) -> None:
+    usage = {"prompt_tokens": 2.5, "total_tokens": 3, "prompt_tokens_details": "none"}
+    server.script("ep", reply(200, embeddings([[1.0]]) | {"usage": usage, "model": 7}))
+    answer = connect(server.host).embed("ep", "a")
+    assert ([[1.0]], None, 3, None) == (answer.vectors, answer.usage.prompt_tokens, answer.usage.total_tokens, answer.model)  # fmt: skip

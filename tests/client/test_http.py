@@ -256,6 +256,12 @@ def test_an_answer_that_cannot_be_unpacked_is_a_format_error(
     with pytest.raises(ResponseFormatError):
         face.send(post(server))
     assert face.free_slots == face.pool.shelf._room
+    server.script("/x", reply(503, body, Content_Encoding=encoding, Retry_After="1"))
+    refusal = face.send(post(server, stream=True))
+    assert (refusal.status, refusal.body, refusal.headers["retry-after"]) == (503, b"", "1"), (
+        "it is a refusal all the same"
+    )
+    assert face.free_slots == face.pool.shelf._room
 
 
 BOMB_SCRIPT = """

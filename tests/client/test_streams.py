@@ -25,6 +25,7 @@ from fm_client import (
     APITimeoutError,
     BadRequestError,
     ResponseFormatError,
+    ServerError,
     StreamInterruptedError,
     Timeout,
 )
@@ -247,3 +248,73 @@ def test_a_completion_stream(fm: Any, server: FaultServer) -> None:
     with pytest.raises(StreamInterruptedError) as caught:
         list(fm.stream_complete("ep", "x"))
     assert "a" == caught.value.partial_text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [{"error": {"message": "boom", "code": 502}}, {"error_code": "INTERNAL_ERROR", "message": "boom"}],
+    ids=["object", "code"],
+)
+def test_an_error_beside_choices_is_an_error_all_the_same(fm: Any, server: FaultServer, error: dict[str, Any]) -> None:
+    """H13"""
+    bad = event({**delta("", finish="error"), **error})
+    server.script("ep", chunked(*words("a", finish=None), bad, DONE))
+    with pytest.raises(StreamInterruptedError, match="boom") as caught:
+        list(fm.stream_chat("ep", "Hi"))
+    assert "a" == caught.value.partial_text and isinstance(caught.value.__cause__, ServerError)
+    server.script("ep", chunked(bad, DONE), chunked(*words("a"), DONE))
+    assert "a" == text(fm.stream_chat("ep", "Hi")), "nothing has begun: it is sent again"
+
+
+NO_ANSWER = {
+    "usage": event({"choices": [], "usage": {"prompt_tokens": 1}}),
+    "ping": b'event: ping\ndata: {"type": "ping"}\n\n',
+    "other event": b"event: note\n" + event(delta("no chunk", finish="stop")),
+    "filter results": event({"choices": [], "prompt_filter_results": []}),
+}
+
+
+@pytest.mark.parametrize("piece", NO_ANSWER.values(), ids=NO_ANSWER.keys())
+def test_what_is_no_part_of_an_answer_neither_begins_nor_ends_a_stream(
+    fm: Any, server: FaultServer, piece: bytes
+) -> None:
+    """S1, S7"""
+    server.script("ep", chunked(piece, DONE))
+    with pytest.raises(ResponseFormatError, match="without any content"):
+        list(fm.stream_chat("ep", "Hi"))
+    server.script("ep", chunked(piece, end="cut"), chunked(piece, *words("a"), piece, DONE))
+    chunks = list(fm.stream_chat("ep", "Hi"))
+    assert ("a", 2) == (text(chunks), chunks[-1].attempts)
+    assert all(chunk.choices for chunk in chunks[:-1]), "only the closing chunk has no choices"
+
+
+def test_done_ends_a_stream_whatever_the_type_of_its_event(fm: Any, server: FaultServer) -> None:
+    server.script("ep", chunked(*words("a", finish=None), b"event: done\n" + DONE))
+    assert "a" == text(fm.stream_chat("ep", "Hi"))
+
+
+DEEP = b'{"choices": [{"index": 0, "delta": {"content": [{"x": ' + b"[" * 990 + b"]" * 990 + b"}]}}]}"
+
+
+@pytest.mark.parametrize("data", [b"[" * 100_000, DEEP], ids=["no end", "990 deep"])
+def test_an_event_nested_too_deeply_is_a_typed_error(fm: Any, server: FaultServer, data: bytes) -> None:
+    server.script("ep", chunked(event(data), DONE))
+    with pytest.raises(ResponseFormatError, match="200 deep"):
+        list(fm.stream_chat("ep", "Hi"))
+    server.script("ep", chunked(*words("a", finish=None), event(data), DONE))
+    with pytest.raises(StreamInterruptedError):
+        list(fm.stream_chat("ep", "Hi"))
+
+
+def test_a_part_of_an_unforeseen_shape_does_not_end_the_caller(fm: Any, server: FaultServer) -> None:
+    parts = [
+        [{"type": "text", "text": None}],
+        [{"type": "text", "text": "a", "signature": None}],
+        [{"type": "text", "signature": "S"}],
+    ]
+    server.script("ep", chunked(*(event(delta(part)) for part in parts), *words("b"), DONE))  # fmt: skip
+    chunks = list(fm.stream_chat("ep", "Hi"))
+    assert [
+        {"type": "text", "text": "a", "signature": "S"},
+        {"type": "text", "text": "b"},
+    ] == chunks[-1].response.message.content

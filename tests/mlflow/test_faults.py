@@ -114,7 +114,7 @@ def test_an_expired_token_is_renewed_once(rig: Rig, name: str, monkeypatch: pyte
     assert [f"Bearer {CANARY}-1", f"Bearer {CANARY}-2"] == sent
 
 
-@pytest.mark.parametrize("name", ["chat", "stream", "complete"])
+@pytest.mark.parametrize("name", ["chat", "stream", "complete", "embed"])
 def test_an_unknown_endpoint_is_an_error_with_close_names(rig: Rig, name: str) -> None:
     """H10"""
     naming(rig, ALL[name])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, field_validator
 
 from ._base import JSONObject, WireModel
 from .usage import Served, Usage
@@ -16,6 +16,11 @@ class FunctionCall(WireModel):
 
     name: str = ""
     arguments: str = ""
+
+    @field_validator("arguments", mode="before")
+    @classmethod
+    def _as_text(cls, arguments: Any) -> Any:
+        return json.dumps(arguments, ensure_ascii=False) if isinstance(arguments, (dict, list)) else arguments
 
 
 class ToolCall(WireModel):
@@ -62,12 +67,13 @@ class ToolCallDelta(WireModel):
     @property
     def name(self) -> str | None:
         """The tool's name, on the first piece."""
-        return self.function.get("name")
+        return _text_at(self.function, "name") or None
 
     @property
     def arguments(self) -> str:
-        """This piece's part of the arguments' JSON text."""
-        return self.function.get("arguments") or ""
+        """This piece's part of the arguments' JSON text (some routes send the object itself, whole)."""
+        found = self.function.get("arguments") or ""
+        return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
 
 
 class Message(WireModel):
@@ -219,16 +225,27 @@ def text_of(content: str | list[JSONObject] | None) -> str:
     """The text of a message content of either form."""
     if content is None or isinstance(content, str):
         return content or ""
-    return "".join(part.get("text") or "" for part in content if part.get("type") in ("text", "output_text"))
+    return "".join(_text_at(part, "text") for part in content if part.get("type") in ("text", "output_text"))
 
 
 def reasoning_of(content: str | list[JSONObject] | None) -> str:
     """The reasoning in a message content; text content has none."""
     if content is None or isinstance(content, str):
         return ""
-    pieces = [piece for part in content if part.get("type") == "reasoning" for piece in part.get("summary") or []]
-    thinking = [part.get("thinking") or "" for part in content if part.get("type") == "thinking"]
-    return "".join([piece.get("text") or "" for piece in pieces] + thinking)
+    pieces = [piece for part in content if part.get("type") == "reasoning" for piece in _summary(part)]
+    thinking = [_text_at(part, "thinking") for part in content if part.get("type") == "thinking"]
+    return "".join([_text_at(piece, "text") for piece in pieces] + thinking)
+
+
+def _summary(part: JSONObject) -> list[Any]:
+    summary = part.get("summary")
+    return summary if isinstance(summary, list) else []
+
+
+def _text_at(piece: Any, key: str) -> str:
+    # Parts are kept as received: where text should be, a route may have put anything.
+    text = piece.get(key) if isinstance(piece, dict) else None
+    return text if isinstance(text, str) else ""
 
 
 def _loose_reasoning(extra: dict[str, Any]) -> str:
