@@ -8,7 +8,7 @@ SOURCES := $(wildcard integrations langchain_fm llamaindex_fm mlflow_fm tests be
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check format wheel requirements clean
+.PHONY: help install demo test soak check format wheel requirements clean
 
 help:  ## Show these commands
 	@sed -n 's/^\([a-z]*\):.*##/\1 /p' $(firstword $(MAKEFILE_LIST)) | awk '{ name = $$1; $$1 = ""; printf "  make %-13s%s\n", name, $$0 }'
@@ -30,6 +30,10 @@ demo: $(STAMP)  ## Chat, stream, call tools and embed on this machine, without a
 
 test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest
+
+SOAK_SECONDS ?= 60
+soak: $(STAMP)  ## Storm the client with faults for SOAK_SECONDS (60), and see that every call adds up
+	$(BIN)/python -m benchmarks.soak --seconds $(SOAK_SECONDS)
 
 check: $(STAMP)  ## Check format, lint, types and who imports whom
 	$(BIN)/ruff format --check $(SOURCES)
