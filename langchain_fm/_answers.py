@@ -158,9 +158,11 @@ class ChunkReader:
         if kind != self._kind or part.get("type") not in _MERGED:
             self._kind, self._piece, self._piece_index = kind, None, -1
             self._index += 1
+        if _is_closed(part):
+            self._kind = None  # a signature is for what stands before it: what comes after is another part
         found = {**part, "index": self._index}
         if isinstance(part.get("summary"), list):
-            found["summary"] = [self._indexed_piece(piece) for piece in part["summary"]]
+            found["summary"] = [self._indexed_piece(piece) for piece in part["summary"] if isinstance(piece, dict)]
         return found
 
     def _indexed_piece(self, piece: dict[str, Any]) -> dict[str, Any]:
@@ -168,6 +170,12 @@ class ChunkReader:
             self._piece = piece.get("type")
             self._piece_index += 1
         return {**piece, "index": self._piece_index}
+
+
+def _is_closed(part: dict[str, Any]) -> bool:
+    pieces = part["summary"] if isinstance(part.get("summary"), list) else []
+    signed = [part, *(piece for piece in pieces if isinstance(piece, dict))]
+    return any(piece.get("signature") or piece.get("citations") for piece in signed)
 
 
 def _copied(content: str | list[dict[str, Any]] | None) -> str | list[str | dict[str, Any]]:
@@ -204,8 +212,14 @@ def _asides(message: Any) -> dict[str, Any]:
 
 
 def _call_extras(calls: list[ToolCall] | None) -> dict[str, Any]:
-    extras = {call.id: dict(call.model_extra) for call in calls or [] if call.model_extra}
-    return {CALL_EXTRAS: extras} if extras else {}
+    extras = {call.id: _extras_of(call) for call in calls or []}
+    told = {call_id: extra for call_id, extra in extras.items() if extra}
+    return {CALL_EXTRAS: told} if told else {}
+
+
+def _extras_of(call: ToolCall) -> dict[str, Any]:
+    inner = {"function": dict(call.function.model_extra)} if call.function.model_extra else {}
+    return {**(call.model_extra or {}), **inner}
 
 
 def _counted(counts: dict[str, int], details: dict[str, Any] | None) -> dict[str, int]:

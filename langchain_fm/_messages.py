@@ -115,7 +115,12 @@ def _calls(message: AIMessage) -> list[Wire]:
     ]
     known = {call["id"] for call in found}
     found += [call for call in _calls_in(message.content) if call["id"] not in known]
-    return [{**extras.get(call["id"], {}), **call} for call in found]
+    return [_with_extras(call, extras.get(call["id"], {})) for call in found]
+
+
+def _with_extras(call: Wire, extras: Wire) -> Wire:
+    function = {**extras.get("function", {}), **call["function"]}
+    return {**extras, **call, "function": function}
 
 
 def _calls_in(content: str | list[Any]) -> Iterable[Wire]:

@@ -9,6 +9,10 @@ from fault_server import DONE, chunked, delta, event, reply
 from fault_server import chat as answer
 from langchain_core.messages import HumanMessage
 
+from fm_client import ChatChunk, ChunkChoice, Delta, Message, ToolCall
+from langchain_fm._answers import ChunkReader, ai_message
+from langchain_fm._messages import to_wire
+
 CLAUDE = "databricks-claude-sonnet-4-5"
 THOUGHT = {"type": "summary_text", "text": "2 + 2 is 4", "signature": "Eqo=="}
 PARTS = [{"type": "reasoning", "summary": [THOUGHT]}, {"type": "text", "text": "It is 4"}]
@@ -106,3 +110,25 @@ def test_gpt_oss_answers_in_parts_that_structured_output_reads(live: Any, drive:
     schema = {"title": "Place", "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
     llm = live(model="databricks-gpt-oss-120b").with_structured_output(schema, method="json_schema")
     assert drive(llm).invoke("Where is the 'Louvre'?") == {"city": "Louvre"}
+
+
+def test_two_signed_blocks_of_one_stream_stay_two() -> None:
+    """A signature is for what stands before it: joined blocks would be refused when they are sent back."""
+    reader = ChunkReader()
+    blocks = [
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": text, "signature": signature}]}
+        for text, signature in (("A", "S1"), ("B", "S2"))
+    ]
+    deltas = [Delta(content=[block]) for block in blocks]
+    chunks = [ChatChunk(choices=[ChunkChoice(index=0, delta=delta)]) for delta in deltas]
+    first, second = (reader.read(chunk) for chunk in chunks)
+    assert first is not None and second is not None
+    content = (first + second).message.content
+    assert [["S1"], ["S2"]] == [[piece["signature"] for piece in part["summary"]] for part in content]  # type: ignore[index]
+
+
+def test_what_a_route_wants_back_inside_a_function_goes_back_there() -> None:
+    function = {"name": "f", "arguments": "{}", "thought_signature": "S"}
+    call = ToolCall.model_validate({"id": "a", "type": "function", "function": function})
+    message = ai_message(Message(content="", tool_calls=[call]))
+    assert [{"id": "a", "type": "function", "function": function}] == to_wire([message])[0]["tool_calls"]
