@@ -74,7 +74,9 @@ def exchange(
     """
     retries = context.settings.max_retries if max_retries is None else max_retries
     began = context.clock() if started is None else started
-    tries = _Tries(context, request, retries, started=began, refreshed=not authorize, patience=wait_ready)
+    tries = _Tries(
+        context, request, retries, started=began, authorized=authorize, may_refresh=authorize, patience=wait_ready
+    )
     try:
         if authorize:
             tries.token = yield Token()
@@ -146,7 +148,8 @@ class _Tries:
     started: float
     sent: int = 0
     retries: int = 0
-    refreshed: bool = False
+    authorized: bool = True
+    may_refresh: bool = True
     repeated_stale: bool = False
     cost: float = 0.0
     asked: float = 0.0
@@ -201,9 +204,10 @@ class _Tries:
     def again(self, failure: APIError) -> tuple[float, bool]:
         """(seconds to wait, whether a fresh token is needed) before the next attempt, or raises `failure`."""
         failure.attempts, failure.endpoint = self.sent, failure.endpoint or self.base.endpoint
-        if is_expired_token(failure) and not self.refreshed:
-            self.refreshed = True
+        if is_expired_token(failure) and self.may_refresh:
+            self.may_refresh = False
             return 0.0, True
+        self.may_refresh = self.authorized  # another failure: the token was taken, and may age again before the next
         if self._was_never_read(failure):
             self.repeated_stale = True
             return 0.0, False

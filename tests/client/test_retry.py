@@ -241,6 +241,12 @@ def test_an_expired_token_is_refreshed_once(refusal: Reply) -> None:
     assert 2 == len(waits) and error.status_code == refusal.status
 
 
+def test_a_token_that_was_taken_in_between_may_age_again() -> None:
+    refusal, busy = Reply(401, {}, b"{}"), Reply(503, {}, b"busy")
+    result, waits = drive(context(), request(), refusal, busy, refusal, OK, tokens=("a", "b", "c"))
+    assert result is OK and 4 == len(waits)
+
+
 def test_a_token_that_cannot_be_refreshed_and_a_missing_permission_are_final() -> None:
     """H9"""
     error, waits = drive(context(), request(), status(401))
