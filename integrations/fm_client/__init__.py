@@ -46,6 +46,7 @@ from ._pair import Clients
 from ._profiles import ModelProfile, profile_for
 from ._requests import ChatParams, CompletionParams, EmbedParams
 from ._routes import Route, route_of
+from ._vectors import ZeroVectorWarning
 from ._version import __version__
 from ._wire import Reply, Request, Timeout
 from .types import (
@@ -178,6 +179,7 @@ __all__ = [
     "TrafficRoute",
     "UnprocessableEntityError",
     "Usage",
+    "ZeroVectorWarning",
     "__version__",
     "catalog",
     "is_loopback",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import math
 import sys
+import warnings
 from array import array
 from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,10 @@ from ._responses import raise_error_in
 from ._wire import Reply
 from .types import Usage
 from .types._base import JSONObject
+
+
+class ZeroVectorWarning(UserWarning):
+    """A vector has no direction: it cannot be compared with others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,7 @@ def _vector(value: Any, position: int, facts: Mapping[str, Any]) -> list[float]:
         vector = _from_base64(value) if isinstance(value, str) else value
         # One pass in C: a NaN or an infinity in any place makes the sum one too; text or null cannot be added.
         if isinstance(vector, list) and vector and math.isfinite(math.fsum(vector)):
+            _warn_of_zeros(vector, position, facts)
             return vector
     except (TypeError, ValueError, OverflowError):
         pass
@@ -130,6 +136,12 @@ def _vector(value: Any, position: int, facts: Mapping[str, Any]) -> list[float]:
         positions=(position,),
         **facts,
     )
+
+
+def _warn_of_zeros(vector: list[float], position: int, facts: Mapping[str, Any]) -> None:
+    if not any(vector):  # it is as near to every text as to any other
+        text = f"endpoint {facts.get('endpoint')!r} answered a vector of zeros for input {position}"
+        warnings.warn(text, ZeroVectorWarning, stacklevel=2)
 
 
 def _from_base64(text: str) -> list[float]:

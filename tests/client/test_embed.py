@@ -15,7 +15,14 @@ from fault_server import Connection, FaultServer, embeddings, reply
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fm_client import ConfigurationError, EmbeddingContractError, InvalidRequestError, RateLimitError, ServerError
+from fm_client import (
+    ConfigurationError,
+    EmbeddingContractError,
+    InvalidRequestError,
+    RateLimitError,
+    ServerError,
+    ZeroVectorWarning,
+)
 from fm_client._embeddings import split
 from fm_client._vectors import _in_order, add_usages, unit
 from fm_client.types import Usage
@@ -239,8 +246,8 @@ def test_batches_together_are_all_texts_in_order(texts: list[str], size: int) ->
 @given(st.permutations(range(8)))
 def test_any_permutation_comes_back_in_order(order: list[int]) -> None:
     """P10"""
-    data = [{"index": i, "embedding": [float(i)]} for i in order]
-    assert [[float(i)] for i in range(8)] == _in_order(json.loads(json.dumps(data)), 0, 8, {})
+    data = [{"index": i, "embedding": [i + 1.0]} for i in order]
+    assert [[i + 1.0] for i in range(8)] == _in_order(json.loads(json.dumps(data)), 0, 8, {})
 
 
 @given(st.lists(st.floats(-1e6, 1e6).filter(lambda x: x == 0 or abs(x) > 1e-100), min_size=1, max_size=20))
@@ -269,3 +276,10 @@ def test_a_count_that_cannot_be_read_does_not_cost_the_vectors(
     server.script("ep", reply(200, embeddings([[1.0]]) | {"usage": usage, "model": 7}))
     answer = connect(server.host).embed("ep", "a")
     assert ([[1.0]], None, 3, None) == (answer.vectors, answer.usage.prompt_tokens, answer.usage.total_tokens, answer.model)  # fmt: skip
+
+
+def test_a_vector_of_zeros_is_told(connect: Callable[..., Any], server: FaultServer) -> None:
+    """E3"""
+    server.script("ep", reply(200, embeddings([[0.0, 0.0]])))
+    with pytest.warns(ZeroVectorWarning, match="'ep' answered a vector of zeros for input 0"):
+        connect(server.host).embed("ep", ["a"])

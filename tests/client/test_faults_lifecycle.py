@@ -24,7 +24,7 @@ def echo(seen: Seen) -> Answer:
     """Send back the number that was asked."""
     asked = seen.json
     if "input" in asked:
-        return reply(200, embeddings([float(text)] for text in asked["input"]))
+        return reply(200, embeddings([float(text), 1.0] for text in asked["input"]))
     text = asked["messages"][0]["content"]
     return chunked(*words(text[:1], text[1:]), DONE) if asked.get("stream") else reply(200, chat(text))
 

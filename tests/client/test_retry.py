@@ -6,6 +6,7 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
+from flow_play import NOW, Clock, play
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,19 +25,7 @@ from fm_client import (
 from fm_client._context import Context
 from fm_client._retry import exchange, retry_after
 from fm_client._sources import resolve_settings
-from fm_client._wire import Attempt, Done, Reply, Request, Token, step
-
-NOW = 1_700_000_000.0
-
-
-class Clock:
-    """A clock that moves when the driver waits."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def __call__(self) -> float:
-        return self.time
+from fm_client._wire import Attempt, Reply, Request, step
 
 
 def context(clock: Clock | None = None, **options: Any) -> Context:
@@ -51,24 +40,9 @@ def request(method: str = "POST", endpoint: str = "ep", **timeout: Any) -> Reque
 def drive(
     ctx: Context, asked: Request, *answers: Reply | APIError, tokens: tuple[str, ...] = ("t",)
 ) -> tuple[Any, list[float]]:
-    """Play `answers` to the flow; returns its result (or error) and the waits before each attempt."""
-    waits: list[float] = []
-    script, supply = list(answers), list(tokens)
-    flow = exchange(ctx, asked)
-    command = step(flow)
-    try:
-        while not isinstance(command, Done):
-            if isinstance(command, Token):
-                command = step(flow, supply.pop(0) if len(supply) > 1 else supply[0])
-                continue
-            assert isinstance(command, Attempt)
-            waits.append(command.after)
-            ctx.clock.time += command.after  # type: ignore[attr-defined]  # the test's own clock
-            answer = script.pop(0) if len(script) > 1 else script[0]
-            command = step(flow, failure=answer) if isinstance(answer, APIError) else step(flow, answer)
-    except APIError as error:
-        return error, waits
-    return command.value, waits
+    """`play`, with the tokens that are given out one after the other; the last one repeats."""
+    supply = list(tokens)
+    return play(ctx, asked, answers, lambda stale: supply.pop(0) if len(supply) > 1 else supply[0])
 
 
 OK = Reply(200, {}, b"{}")
