@@ -46,12 +46,8 @@ class BaseClient:
         """
         # From here on hidden: crash reporters show the variables of every frame that an error passes.
         token, client_secret = hidden(token), hidden(client_secret)
-        shown = {
-            "host": host,
-            "profile": profile,
-            "client_id": None if client_secret else client_id,
-            "auth_type": auth_type,
-        }
+        shown_id = None if client_secret else client_id
+        shown = {"host": host, "profile": profile, "client_id": shown_id, "auth_type": auth_type}
         self._origin = {**shown, "timeout": timeout, "max_retries": max_retries, **options}
         if host == LOCAL:
             host, token = _local()

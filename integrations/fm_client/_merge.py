@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from ._tool_calls import ToolCallMerger
 from .types import (
@@ -25,6 +25,9 @@ _SEALS = ("signature", "citations")
 """What belongs to the text before it: a provider takes reasoning back only byte for byte as it was signed."""
 _JOINED = ("reasoning_content", "reasoning", "refusal")
 """Texts beside the content that come in pieces; any other text there is whole."""
+
+C = TypeVar("C", ChatChunk, CompletionChunk)
+R = TypeVar("R", ChatResponse, CompletionResponse)
 
 
 class UsageMerger:
@@ -201,32 +204,27 @@ class _CompletionChoiceMerger(_ChoiceMerger):
         return CompletionChoice.model_validate({**self.fields(index), "text": "".join(self.texts)})
 
 
-class _Head:
-    """What the chunks of a stream say of the answer as a whole: their last word on each field."""
+class _StreamMerger(Generic[C, R]):
+    """Chunks of one stream -> one response. The two kinds of streams differ in the classes named here."""
+
+    _chunk: type[C]
+    _response: type[R]
+    _choice: type[Any]
+    _object: str
 
     def __init__(self) -> None:
-        self.fields: dict[str, Any] = {}
-
-    def add(self, chunk: ChatChunk | CompletionChunk) -> None:
-        found = {"id": chunk.id, "created": chunk.created, "model": chunk.model, **(chunk.model_extra or {})}
-        self.fields.update((key, value) for key, value in found.items() if value is not None)
-
-
-class ChatMerger:
-    """Chunks of a chat stream -> ChatResponse."""
-
-    def __init__(self) -> None:
-        self._head = _Head()
-        self._choices: dict[int, _ChatChoiceMerger] = {}
+        self._head: dict[str, Any] = {}
+        self._choices: dict[int, Any] = {}
         self._usage = UsageMerger()
 
-    def add(self, chunk: ChatChunk) -> ChatChunk:
+    def add(self, chunk: C) -> C:
         """Take `chunk` in; returns it normalised: no usage, tool-call pieces with index and id."""
         self._usage.add(chunk.usage)
         chunk.usage = None
-        self._head.add(chunk)
+        head = {"id": chunk.id, "created": chunk.created, "model": chunk.model, **(chunk.model_extra or {})}
+        self._head.update((key, value) for key, value in head.items() if value is not None)
         for choice in chunk.choices:
-            self._choices.setdefault(choice.index, _ChatChoiceMerger()).add(choice)
+            self._choices.setdefault(choice.index, self._choice()).add(choice)
         return chunk
 
     @property
@@ -239,59 +237,34 @@ class ChatMerger:
         """Whether every choice that began has said why it ended."""
         return self.begun and all(choice.finish_reason for choice in self._choices.values())
 
-    def response(self) -> ChatResponse:
+    def response(self) -> R:
         """All that has arrived so far, as one response."""
         choices = [self._choices[index].result(index) for index in sorted(self._choices)]
-        return ChatResponse(**self._head.fields, choices=choices, usage=self._usage.result())
+        return self._response(**self._head, choices=choices, usage=self._usage.result())
 
-    def last(self) -> ChatChunk:
+    def last(self) -> C:
         """The closing chunk: usage, once, and the whole response."""
-        response = self.response()
-        head = {"object": "chat.completion.chunk", **self._head.fields}
-        chunk = ChatChunk(**head, choices=[], usage=response.usage)
+        response: Any = self.response()
+        chunk = self._chunk(**{"object": self._object, **self._head}, choices=[], usage=response.usage)
         chunk._response = response
         return chunk
 
 
-class CompletionMerger:
+class ChatMerger(_StreamMerger[ChatChunk, ChatResponse]):
+    """Chunks of a chat stream -> ChatResponse."""
+
+    _chunk, _response, _choice, _object = ChatChunk, ChatResponse, _ChatChoiceMerger, "chat.completion.chunk"
+
+
+class CompletionMerger(_StreamMerger[CompletionChunk, CompletionResponse]):
     """Chunks of a completion stream -> CompletionResponse."""
 
-    def __init__(self) -> None:
-        self._head = _Head()
-        self._choices: dict[int, _CompletionChoiceMerger] = {}
-        self._usage = UsageMerger()
-
-    def add(self, chunk: CompletionChunk) -> CompletionChunk:
-        """Take `chunk` in; returns it without its usage."""
-        self._usage.add(chunk.usage)
-        chunk.usage = None
-        self._head.add(chunk)
-        for choice in chunk.choices:
-            self._choices.setdefault(choice.index, _CompletionChoiceMerger()).add(choice)
-        return chunk
-
-    @property
-    def begun(self) -> bool:
-        """Whether any choice has come: usage alone is no answer."""
-        return bool(self._choices)
-
-    @property
-    def complete(self) -> bool:
-        """Whether every choice that began has said why it ended."""
-        return self.begun and all(choice.finish_reason for choice in self._choices.values())
-
-    def response(self) -> CompletionResponse:
-        """All that has arrived so far, as one response."""
-        choices = [self._choices[index].result(index) for index in sorted(self._choices)]
-        return CompletionResponse(**self._head.fields, choices=choices, usage=self._usage.result())
-
-    def last(self) -> CompletionChunk:
-        """The closing chunk: usage, once, and the whole response."""
-        response = self.response()
-        head = {"object": "text_completion", **self._head.fields}
-        chunk = CompletionChunk(**head, choices=[], usage=response.usage)
-        chunk._response = response
-        return chunk
+    _chunk, _response, _choice, _object = (
+        CompletionChunk,
+        CompletionResponse,
+        _CompletionChoiceMerger,
+        "text_completion",
+    )
 
 
 def as_chunk(response: ChatResponse) -> ChatChunk:
