@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 from dataclasses import dataclass
 from itertools import pairwise
@@ -39,6 +40,8 @@ LATE_LIMIT, LATE = 0.3, 0.8
 
 LONG_LIFE = 3600.0
 ROTATIONS = 9
+LEAST_APART = 2.5
+"""Seconds between two rotations, however short the run."""
 FIRST_ROTATION, ROTATION_PERIOD, RENEWAL = 0.05, 0.10, 0.03
 """In parts of the run. At each rotation the tokens of before are refused; what replaces them soon ages by itself."""
 
@@ -160,12 +163,14 @@ class Script:
 
     @property
     def rotations(self) -> list[float]:
-        return [self.seconds * (FIRST_ROTATION + ROTATION_PERIOD * i) for i in range(ROTATIONS)]
+        # A call that meets two of them is refused for good, as it should be: keep them apart in a short run.
+        step = math.ceil(LEAST_APART / (ROTATION_PERIOD * self.seconds))
+        return [self.seconds * (FIRST_ROTATION + ROTATION_PERIOD * i) for i in range(0, ROTATIONS, step)]
 
     @property
     def tokens(self) -> int:
         """How many tokens each client needs: the first, and two per rotation (refused, then aged)."""
-        return 1 + ROTATIONS * (2 if self.ages else 1)
+        return 1 + len(self.rotations) * (2 if self.ages else 1)
 
     @property
     def ages(self) -> bool:

@@ -25,8 +25,8 @@ def test_no_texts_need_no_request(embeddings: Any, server: Any, drive: Any) -> N
 
 
 def test_vectors_come_in_the_order_of_the_texts(embeddings: Any, server: Any, drive: Any) -> None:
-    server.script(GTE, reply(200, vectors([[0.0], [1.0], [2.0]], order=[2, 0, 1])))
-    assert drive(embeddings()).embed_documents(["a", "b", "c"]) == [[0.0], [1.0], [2.0]]
+    server.script(GTE, reply(200, vectors([[3.0], [1.0], [2.0]], order=[2, 0, 1])))
+    assert drive(embeddings()).embed_documents(["a", "b", "c"]) == [[3.0], [1.0], [2.0]]
 
 
 def test_vectors_are_scaled_on_request(embeddings: Any, server: Any, drive: Any) -> None:

@@ -45,8 +45,8 @@ def test_batches_go_to_the_core_whole(caller: Any, server: FaultServer, scripted
 
 def test_an_answer_in_another_order_is_put_right(caller: Any, server: FaultServer, scripted_embed: Embed) -> None:
     model = scripted_embed("e")
-    server.script("e", reply(200, embeddings([[0.0], [1.0], [2.0]], order=[2, 0, 1])))
-    assert caller.run(model, "get_text_embedding_batch", ["a", "b", "c"]) == [[0.0], [1.0], [2.0]]
+    server.script("e", reply(200, embeddings([[3.0], [1.0], [2.0]], order=[2, 0, 1])))
+    assert caller.run(model, "get_text_embedding_batch", ["a", "b", "c"]) == [[3.0], [1.0], [2.0]]
 
 
 def test_text_is_sent_as_it_is(caller: Any, server: FaultServer, scripted_embed: Embed) -> None:
