@@ -10,7 +10,7 @@ from pathlib import Path
 from ._environments import CACHE, ROOT, Environments
 from ._report import SAVED, blocks, fill, save, show
 from ._results import Results
-from ._roster import ENVIRONMENTS, PLANS
+from ._roster import BY_NAME, PLANS
 from ._run import Run, roster
 
 DOCS = ROOT / "docs"
@@ -30,13 +30,15 @@ def main() -> int:
     parser.add_argument("--plan", choices=PLANS, default="quick")
     parser.add_argument("--build", action="store_true", help="only build the environments")
     parser.add_argument("--docs", action="store_true", help="also write the figures into docs/")
-    parser.add_argument("--here", action="store_true", help="ours only, in the environment that is running")
+    parser.add_argument("--only", nargs="*", choices=BY_NAME, default=(), help="rows of the tables; default: all")
+    parser.add_argument("--here", action="store_true", help="all in the environment that is running; no charts")
     options = parser.parse_args()
     environments = Environments(here=options.here, say=say)
-    environments.build({"tools", *ENVIRONMENTS})
+    chosen = roster(*options.only)
+    environments.build({"tools", "fm-workspace", *(entry.environment for entry in chosen)})
     if options.build:
         return 0
-    run = Run(PLANS[options.plan], environments, roster(ours_only=options.here), say)
+    run = Run(PLANS[options.plan], environments, chosen, say)
     path = save("speed", run.all(), SAVED if options.docs else CACHE)
     results = Results(json.loads(path.read_text(encoding="utf-8")))
     show(results)
@@ -44,7 +46,7 @@ def main() -> int:
         draw(environments, path, DOCS / "charts" if options.docs else CACHE / "charts")
     if options.docs:
         PAGE.write_text(fill(PAGE, blocks(results)), encoding="utf-8")
-    print(f"\n{path.relative_to(ROOT)} has all figures")
+    print(f"\n{path.relative_to(ROOT)} has all figures.")
     return 1 if run.errors else 0
 
 

@@ -97,10 +97,13 @@ class Plan:
     """How much is done."""
 
     rounds: int = 3
-    import_rounds: int = 5
+    import_rounds: int = 6
+    """The first one is not counted."""
     calls: int = 400
     """One after the other, for the CPU of a call."""
     concurrent: tuple[int, ...] = (200, 1000)
+    latency: float = 0.2
+    """Seconds that each of them takes the server."""
     chunks: int = 2000
     streams: int = 4
     first_chunks: int = 40
@@ -121,10 +124,10 @@ class Plan:
 PLANS = {
     "quick": Plan(),
     "full": Plan(
-        rounds=7, import_rounds=9, calls=2000, streams=10, first_chunks=100, peer_memory_calls=20000, patience=120.0
+        rounds=7, import_rounds=10, calls=2000, streams=10, first_chunks=100, peer_memory_calls=20000, patience=120.0
     ),
     "smoke": Plan(
-        rounds=1, import_rounds=1, calls=3, concurrent=(4,), chunks=20, streams=1, first_chunks=2, texts=(64,),
+        rounds=1, import_rounds=1, calls=3, concurrent=(4,), latency=0.02, chunks=20, streams=1, first_chunks=2, texts=(64,),
         memory_calls=40, peer_memory_calls=40, big=1_000_000, grow_concurrent=(1, 4, 8), grow_texts=(10, 100, 200),
         grow_chunks=(10, 100, 200), workspace_seconds=0.1,
     ),

@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ._environments import ROOT, Environments, Say, plain_environment
+from ._environments import Environments, Say, plain_environment
 from ._roster import ROSTER, Entry, Plan
 
 TASKS = ("chat", "concurrent", "streams", "first_chunk", "embeddings")
 FLOOR_TASKS = ("chat", "streams", "embeddings")
 ONCE = ("memory", "big")
 GROWTH = ("grow_concurrent", "grow_texts", "grow_chunks")
+IMPORT_METRICS = ("import_wall", "import_rss", "import_modules")
 Samples = dict[str, dict[str, list[Any]]]
 
 
@@ -41,12 +42,8 @@ class Run:
         with serving(self.environments, self.server_core) as host:
             for number in range(self.plan.rounds):
                 self.say(f"round {number + 1} of {self.plan.rounds}")
-                for entry in self.measured:
-                    self.measure(entry, host, self.tasks(entry, first=number == 0))
-            self.say("growth")
-            for entry in self.measured:
-                if entry.role == "ours":
-                    self.measure(entry, host, GROWTH)
+                for entry in self.roster:
+                    self.measure(entry, host, self.tasks(entry, number))
         workspace = self.workspace()
         took = (datetime.datetime.now(datetime.UTC) - began).total_seconds()
         return {
@@ -62,18 +59,15 @@ class Run:
             "errors": self.errors,
         }
 
-    @property
-    def measured(self) -> list[Entry]:
-        return [entry for entry in self.roster if entry.kind]
-
-    def tasks(self, entry: Entry, *, first: bool) -> tuple[str, ...]:
-        if entry.name in ("langchain", "llamaindex"):
+    def tasks(self, entry: Entry, number: int) -> tuple[str, ...]:
+        if entry.kind.endswith("Floor"):
             return FLOOR_TASKS
-        once = ONCE if first and entry.role != "floor" else ()
-        return TASKS + once
+        once = ONCE if number == 0 and entry.role != "floor" else ()
+        growth = GROWTH if number == self.plan.rounds - 1 and entry.role == "ours" else ()
+        return (*TASKS, *once, *growth)
 
     def measure(self, entry: Entry, host: str, tasks: tuple[str, ...]) -> None:
-        if entry.name in self.errors:
+        if not entry.kind or entry.name in self.errors:
             return
         plan = dataclasses.asdict(self.plan)
         if entry.role != "ours":
@@ -91,23 +85,22 @@ class Run:
         self.crowding.append(answer["crowding"])
 
     def imports(self) -> None:
-        """In rounds too; one that is not counted comes first, so that all files are in memory."""
+        """In rounds too; the first one, for which files come into memory, is not counted if there are others."""
         self.say("imports")
-        for entry in self.roster:
-            only = entry.role == "floor"
-            if entry.distribution:
-                job = {"root": entry.distribution, "only": only and entry.name != "httpx"}
-                self.installed[entry.name] = self.imported(entry, job)["installed"]
-        timed = [entry for entry in self.roster if entry.imports]
-        for number in range(self.plan.import_rounds + 1):
-            for entry in timed:
-                found = self.imported(entry, {"imports": entry.imports})["timed"]
-                for metric, value in zip(("import_wall", "import_rss", "import_modules"), found, strict=True):
-                    if number:
-                        self.samples[entry.name].setdefault(metric, []).append(value)
+        for number in range(self.plan.import_rounds):
+            for entry in self.roster:
+                self.imported(entry, first=number == 0, counts=number > 0 or self.plan.import_rounds == 1)
 
-    def imported(self, entry: Entry, job: dict[str, Any]) -> dict[str, Any]:
-        return self.environments.ask(entry.environment, "speed._imports", job, self.client_core)
+    def imported(self, entry: Entry, *, first: bool, counts: bool) -> None:
+        job: dict[str, Any] = {"imports": entry.imports}
+        if first:
+            job |= {"root": entry.distribution, "only": entry.role == "floor"}
+        found = self.environments.ask(entry.environment, "speed._imports", job, self.client_core)
+        if "installed" in found:
+            self.installed[entry.name] = found["installed"]
+        if "timed" in found and counts:
+            for metric, value in zip(IMPORT_METRICS, found["timed"], strict=True):
+                self.samples[entry.name].setdefault(metric, []).append(value)
 
     def workspace(self) -> dict[str, Any]:
         self.say("the embedded workspace")
@@ -158,8 +151,6 @@ def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
 
 
-def roster(*, ours_only: bool) -> tuple[Entry, ...]:
-    return tuple(entry for entry in ROSTER if not ours_only or entry.role != "peer")
-
-
-__all__ = ["ROOT", "Run", "roster"]
+def roster(*names: str) -> tuple[Entry, ...]:
+    """All, or those that are named."""
+    return tuple(entry for entry in ROSTER if not names or entry.name in names)

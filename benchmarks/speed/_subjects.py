@@ -30,8 +30,9 @@ class Subject:
     astream: Any = None
     aembed: Any = None
 
-    def __init__(self, host: str, token: str, chat: str = CHAT, embed: str = EMBED) -> None:
+    def __init__(self, host: str, token: str, chat: str = CHAT, embed: str = EMBED, timeout: float | None = None) -> None:
         self.host, self.token, self.model, self.embedder = host, token, chat, embed
+        self.limits = {} if timeout is None else {"timeout": timeout}
         os.environ |= {"DATABRICKS_HOST": host, "DATABRICKS_TOKEN": token}
         self.open()
 
@@ -69,7 +70,7 @@ class OursLangChain(LangChain):
     def open(self) -> None:
         from langchain_fm import ChatFoundationModel, FoundationModelEmbeddings
 
-        self.llm = ChatFoundationModel(model=self.model)
+        self.llm = ChatFoundationModel(model=self.model, **self.limits)
         self.vectors = FoundationModelEmbeddings(model=self.embedder)
 
 
@@ -78,7 +79,7 @@ class ChatOpenAI(LangChain):
         from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
         where = {"base_url": f"{self.host}/serving-endpoints", "api_key": self.token}
-        self.llm = ChatOpenAI(model=self.model, **where)
+        self.llm = ChatOpenAI(model=self.model, **where, **self.limits)
         # Without the switch it downloads a tokenizer of OpenAI's; its documentation names it for other providers.
         self.vectors = OpenAIEmbeddings(model=self.embedder, check_embedding_ctx_length=False, **where)
 
@@ -87,7 +88,7 @@ class ChatDatabricks(LangChain):
     def open(self) -> None:
         from databricks_langchain import ChatDatabricks, DatabricksEmbeddings
 
-        self.llm = ChatDatabricks(model=self.model)
+        self.llm = ChatDatabricks(model=self.model, **self.limits)
         self.vectors = DatabricksEmbeddings(endpoint=self.embedder)
 
 
@@ -134,7 +135,7 @@ class OursLlamaIndex(LlamaIndex):
     def open(self) -> None:
         from llamaindex_fm import FoundationModelEmbedding, FoundationModelLLM
 
-        self.llm = FoundationModelLLM(self.model)
+        self.llm = FoundationModelLLM(self.model, **self.limits)
         self.vectors = FoundationModelEmbedding(self.embedder)
 
 
@@ -144,7 +145,7 @@ class LlamaIndexDatabricks(LlamaIndex):
         from llama_index.llms.databricks import Databricks
 
         base = f"{self.host}/serving-endpoints"
-        self.llm = Databricks(model=self.model, api_key=self.token, api_base=base)
+        self.llm = Databricks(model=self.model, api_key=self.token, api_base=base, **self.limits)
         self.vectors = DatabricksEmbedding(model=self.embedder, api_key=self.token, endpoint=base)
 
 
@@ -163,6 +164,10 @@ class Deployments(Subject):
     def open(self) -> None:
         from mlflow.deployments import get_deploy_client
 
+        if self.limits:
+            os.environ["MLFLOW_DEPLOYMENT_PREDICT_TIMEOUT"] = f"{self.limits['timeout']:g}"
+        else:
+            os.environ.pop("MLFLOW_DEPLOYMENT_PREDICT_TIMEOUT", None)
         self.client: Any = get_deploy_client(self.target)
 
     def chat(self) -> str:
@@ -206,7 +211,7 @@ class OursCore(Subject):
     def open(self) -> None:
         from fm_client import AsyncClient, Client
 
-        self.sync, self.aio = Client(), AsyncClient()
+        self.sync, self.aio = Client(**self.limits), AsyncClient(**self.limits)
 
     def chat(self) -> str:
         return self.sync.chat(self.model, QUESTION).text
@@ -234,7 +239,7 @@ class OpenAI(Subject):
         from openai import AsyncOpenAI, OpenAI
 
         where = {"base_url": f"{self.host}/serving-endpoints", "api_key": self.token}
-        self.sync, self.aio = OpenAI(**where), AsyncOpenAI(**where)
+        self.sync, self.aio = OpenAI(**where, **self.limits), AsyncOpenAI(**where, **self.limits)
 
     def chat(self) -> str:
         return self.sync.chat.completions.create(model=self.model, messages=MESSAGES).choices[0].message.content

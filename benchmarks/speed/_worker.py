@@ -25,7 +25,7 @@ from ._wires import Control
 
 Figures = dict[str, Any]
 WARM = 30
-LATENCY, EMBED_LATENCY = 0.2, 0.05
+EMBED_LATENCY = 0.05
 REST = 0.01
 """Seconds between the first chunk and the others, where the first one is timed."""
 
@@ -93,7 +93,7 @@ class Worker:
         for count in self.plan["concurrent"]:
             if found and self.is_hopeless(list(found.values())[-3], count):
                 break
-            self.mode(delay=LATENCY)
+            self.mode(delay=self.plan["latency"])
             self.at_once(count)  # opens the connections
             wall, cpu, done = self.at_once(count)
             found |= {f"wall_{count}": wall, f"rate_{count}": done / wall, f"cpu_{count}": cpu / count * 1e6}
@@ -213,7 +213,7 @@ class Worker:
     # -- how cost grows: seconds of CPU (and for calls at once, of the clock)
 
     def grow_concurrent(self) -> Figures:
-        self.mode(delay=LATENCY)
+        self.mode(delay=self.plan["latency"])
         self.at_once(max(self.plan["grow_concurrent"]))
         return {"grow_concurrent": [[n, self.at_once(n)[1]] for n in self.plan["grow_concurrent"]]}
 
