@@ -1,9 +1,9 @@
-"""`python -m benchmarks.correctness`: the same faults for ours and for every peer, and a table of what each made of them."""
+"""`python -m benchmarks.correctness`: the same faults for ours and for every peer, and what each made of them."""
 
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import json
 import platform
 import sys
@@ -71,7 +71,7 @@ def compare(environments: Environments, names: tuple[str, ...] = SUBJECTS) -> di
         print(f"… {name}", file=sys.stderr, flush=True)
         found[name] = probe(name, environments)
     return {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "python": platform.python_version(),
         "versions": {name: f"{BY_NAME[name].distribution} {versions(name, environments)}" for name in names},
         "rows": found,
@@ -129,7 +129,9 @@ def show(data: dict[str, Any]) -> None:
         table.add_row(rows[0]["title"], *map(cell, rows))
     console.print(table)
     for name, count in tally(data).items():
-        console.print(f"{BY_NAME[name].label}: " + ", ".join(f"{count[mark]} {mark}" for mark in (RIGHT, RAW, WRONG, OPEN)))
+        console.print(
+            f"{BY_NAME[name].label}: " + ", ".join(f"{count[mark]} {mark}" for mark in (RIGHT, RAW, WRONG, OPEN))
+        )
 
 
 def main() -> int:

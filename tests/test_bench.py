@@ -38,7 +38,16 @@ def results(benchmarks: None) -> Any:
 
 
 def test_every_figure_is_measured(results: Any) -> None:
-    figures = {"import_wall", "chat_sync", "chat_async", "rate_4", "chunk_sync", "chunk_async", "first_chunk", "embed_64"}
+    figures = {
+        "import_wall",
+        "chat_sync",
+        "chat_async",
+        "rate_4",
+        "chunk_sync",
+        "chunk_async",
+        "first_chunk",
+        "embed_64",
+    }
     figures |= {"plain_cpu_64", "memory_growth", "big"}
     for name in ("raw", "fm_client", "langchain_fm"):
         assert {metric for metric in figures if not results.values(name, metric)} == set()

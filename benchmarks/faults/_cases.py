@@ -13,9 +13,9 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests" / "support"))
 
-import fault_server as fs  # noqa: E402  # the server of our own tests, which is not installed
+import fault_server as fs  # the server of our own tests, which is not installed
 
-from . import _verdicts as v  # noqa: E402
+from . import _verdicts as v
 
 SSE, ENDPOINT = "text/event-stream", "/serving-endpoints/"
 CUT = fs.words("AAA ", "BBB ", finish=None)
@@ -55,7 +55,9 @@ def lines(change: Callable[[bytes], bytes], *, once: bool = False) -> tuple[fs.A
 
 def spread(event: bytes) -> bytes:
     """The same JSON over several `data:` lines."""
-    text = json.dumps(json.loads(event[6:]), indent=1).encode() if not event.startswith(b"data: [DONE]") else event[6:-2]
+    text = (
+        json.dumps(json.loads(event[6:]), indent=1).encode() if not event.startswith(b"data: [DONE]") else event[6:-2]
+    )
     return b"".join(b"data: " + line + b"\n" for line in text.splitlines()) + b"\n"
 
 
@@ -184,12 +186,12 @@ def whole() -> list[Case]:
 def refusals(elsewhere: str) -> list[Case]:
     group = "Refusals"
     moved = fs.reply(307, b"", location=f"{elsewhere}/serving-endpoints/stolen/invocations")
-    throttled = fs.reply(429, THROTTLED)
+    throttled, later = fs.reply(429, THROTTLED), fs.reply(429, THROTTLED, retry_after="600")
     bad_gateway = fs.reply(503, HTML.decode(), content_type="text/html")
     return [
         Case(group, "429 for good: requests, seconds slept", "chat", (throttled,), v.sends(3, 60)),
         Case(group, "429 for good, embeddings", "embed", (throttled,), v.sends(3, 60)),
-        Case(group, "429 with `Retry-After: 600`", "chat", (fs.reply(429, THROTTLED, retry_after="600"),), v.sends(1, 0)),
+        Case(group, "429 with `Retry-After: 600`", "chat", (later,), v.sends(1, 0)),
         Case(group, "503 for good, HTML", "chat", (bad_gateway,), v.sends(3, 60)),
         Case(group, "413", "chat", (fs.reply(413, LARGE),), v.sends(1, 0)),
         Case(group, "403 \"Invalid access token\"", "chat", (fs.reply(403, TOKEN),), v.says(403, 2)),
@@ -234,5 +236,11 @@ def usages() -> list[Case]:
 def secrets() -> list[Case]:
     return [
         Case("Process", "the token in repr, str or a dump", "repr", (), v.hides),
-        Case("Process", "pickle after a call: works, and holds no token", "pickle", (fs.reply(200, fs.chat()),), v.pickles),
+        Case(
+            "Process",
+            "pickle after a call: works, and holds no token",
+            "pickle",
+            (fs.reply(200, fs.chat()),),
+            v.pickles,
+        ),
     ]

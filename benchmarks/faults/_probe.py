@@ -1,6 +1,6 @@
 """Runs in the environment of a subject: puts every case to it, and prints what came of each as one line of JSON.
 
-Time is made up: a sleep only moves the clock, so that a client which would wait for ten minutes is seen to do so at once.
+Time is made up: a sleep only moves the clock, so that who would wait for ten minutes is seen to do so at once.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def observe(subject: Any, verb: str) -> dict[str, Any]:
 
 
 def models(subject: Any) -> list[Any]:
-    return [value for name in ("llm", "vectors", "client", "sync") if (value := getattr(subject, name, None)) is not None]
+    return [
+        value for name in ("llm", "vectors", "client", "sync") if (value := getattr(subject, name, None)) is not None
+    ]
 
 
 def shown(subject: Any) -> dict[str, Any]:

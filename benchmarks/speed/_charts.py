@@ -43,7 +43,9 @@ def bars(results: Results, axis: Any, metric: str, scale: float, shown: list[Ent
     values = [(results.median(each.name, metric) or 0.0) * scale for each in shown]
     labels = [each.label for each in shown]
     drawn = axis.barh(labels, values, color=[COLOURS[each.role] for each in shown])
-    axis.bar_label(drawn, labels=[f" {value:,.3g}" if value < 1000 else f" {value:,.0f}" for value in values], fontsize=8)
+    axis.bar_label(
+        drawn, labels=[f" {value:,.3g}" if value < 1000 else f" {value:,.0f}" for value in values], fontsize=8
+    )
     axis.invert_yaxis()
     axis.margins(x=0.15)
     axis.tick_params(labelsize=8)

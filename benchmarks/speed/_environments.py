@@ -67,7 +67,7 @@ class Environments:
 
     def ask(self, name: str, module: str, job: dict[str, Any], core: int = -1) -> dict[str, Any]:
         """Run a module of the benchmark in an environment; the last line that it prints is its answer."""
-        done = subprocess.run(self.command(name, module, job, core), **quiet(), timeout=900)
+        done = subprocess.run(self.command(name, module, job, core), **quiet(), timeout=900, check=False)
         if done.returncode:
             raise RuntimeError(last_line(done.stderr) or f"exit code {done.returncode}")
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -101,7 +101,9 @@ class HttpxLifo(Httpx):
         self.amade = self.aio.build_request("POST", self.url[self.model], json=body)
 
     def transport(self, kind: str) -> dict[str, Any]:
-        return {"transport": getattr(lifo(), kind)(), "trust_env": False}
+        from ._lifo import AsyncTransport, Transport
+
+        return {"transport": Transport() if kind == "sync" else AsyncTransport(), "trust_env": False}
 
     def chat(self) -> str:
         answer = self.sync.send(self.made)
@@ -110,70 +112,6 @@ class HttpxLifo(Httpx):
     async def achat(self) -> str:
         answer = await self.aio.send(self.amade)
         return json.loads(answer.content)["choices"][0]["message"]["content"]
-
-
-def lifo() -> Any:
-    """Both transports, `sync` and `aio`."""
-    import httpcore
-    import httpx
-
-    def inner(request: httpx.Request) -> httpcore.Request:
-        url = request.url
-        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-        kinds = {"headers": request.headers.raw, "content": request.stream, "extensions": request.extensions}
-        return httpcore.Request(method=request.method, url=target, **kinds)
-
-    class Stream(httpx.SyncByteStream):
-        def __init__(self, answer: Any, connection: Any, idle: list[Any]) -> None:
-            self.answer, self.connection, self.idle = answer, connection, idle
-
-        def __iter__(self) -> Iterator[bytes]:
-            yield from self.answer.stream
-
-        def close(self) -> None:
-            self.answer.close()
-            if self.connection.is_idle():
-                self.idle.append(self.connection)
-
-    class AsyncStream(httpx.AsyncByteStream):
-        def __init__(self, answer: Any, connection: Any, idle: list[Any]) -> None:
-            self.answer, self.connection, self.idle = answer, connection, idle
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            async for data in self.answer.stream:
-                yield data
-
-        async def aclose(self) -> None:
-            await self.answer.aclose()
-            if self.connection.is_idle():
-                self.idle.append(self.connection)
-
-    class Sync(httpx.BaseTransport):
-        def __init__(self) -> None:
-            self.idle: list[Any] = []
-
-        def handle_request(self, request: httpx.Request) -> httpx.Response:
-            ready = inner(request)
-            connection = self.idle.pop() if self.idle else httpcore.HTTPConnection(ready.url.origin)
-            answer = connection.handle_request(ready)
-            body = Stream(answer, connection, self.idle)
-            return httpx.Response(answer.status, headers=answer.headers, stream=body, extensions=answer.extensions)
-
-    class Aio(httpx.AsyncBaseTransport):
-        def __init__(self) -> None:
-            self.idle: list[Any] = []
-
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            ready = inner(request)
-            connection = self.idle.pop() if self.idle else httpcore.AsyncHTTPConnection(ready.url.origin)
-            answer = await connection.handle_async_request(ready)
-            body = AsyncStream(answer, connection, self.idle)
-            return httpx.Response(answer.status, headers=answer.headers, stream=body, extensions=answer.extensions)
-
-    class Both:
-        sync, aio = Sync, Aio
-
-    return Both
 
 
 class Raw(Subject):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ SAVED = ROOT / "benchmarks" / "results"
 """Where the runs lie from which the documentation was made."""
 SERVER_LIMIT = 0.7
 """Above this share of its core, the server may have been what was measured."""
+BUSY = 1.5
+"""Load of the machine before the run, above which it is said beside the figures."""
 CROWDED = 0.25
 """Seconds that the client waited for its core, for each second that it had it: above, other programs disturbed it."""
 
@@ -23,21 +24,20 @@ CROWDED = 0.25
 def conditions(results: Results) -> list[str]:
     """Under what the figures were taken, in sentences."""
     data, machine = results.data, results.data["machine"]
-    busy, task = data["server"]["busy"], data["server"]["task"]
-    pinned = "client and server pinned to a core each" if machine["pinned"] else "client and server NOT on cores of their own"
-    judged = "never the bottleneck" if busy <= SERVER_LIMIT else "which may have limited it"
-    lines = [
-        f"{data['date']}, {machine['cores']} cores of {machine['cpu']}, {machine['system']}, Python {machine['python']};"
-        f" {pinned}; {data['plan']['rounds']} interleaved rounds in {data['took']:.0f} s.",
-        f"The server was busy for {busy:.0%} of the time at most ({task}): {judged}.",
-    ]
-    if data["crowding"] > CROWDED or machine["load"] > 1.5:
-        lines.append(
-            f"The machine was NOT idle: load {machine['load']:.1f} before the run, and the client waited up to"
-            f" {data['crowding']:.2f} s for each second of its core. Wall times are too long; CPU and ratios hold better."
-        )
-    lines += [f"{name} could not be measured: {error}" for name, error in data["errors"].items()]
-    return lines
+    where = f"{machine['cores']} cores of {machine['cpu']}, {machine['system']}, Python {machine['python']}"
+    pinned = "a core each for client and server" if machine["pinned"] else "client and server NOT on cores of their own"
+    took = f"{data['plan']['rounds']} interleaved rounds in {data['took']:.0f} s"
+    lines = [f"{data['date']}, {where}; {pinned}; {took}.", _server(data["server"])]
+    if data["crowding"] > CROWDED or machine["load"] > BUSY:
+        waited = f"and the client waited up to {data['crowding']:.2f} s for each second of its core"
+        harm = "Wall times are too long; CPU and ratios hold better."
+        lines.append(f"The machine was NOT idle: load {machine['load']:.1f} before the run, {waited}. {harm}")
+    return [*lines, *(f"{name} could not be measured: {error}" for name, error in data["errors"].items())]
+
+
+def _server(server: dict[str, Any]) -> str:
+    judged = "never the bottleneck" if server["busy"] <= SERVER_LIMIT else "which may have limited it"
+    return f"The server was busy for {server['busy']:.0%} of the time at most ({server['task']}): {judged}."
 
 
 def versions(results: Results) -> str:
@@ -78,10 +78,11 @@ def fill(path: Path, parts: dict[str, str]) -> str:
     text = path.read_text(encoding="utf-8")
     for name, part in parts.items():
         begin, end = f"<!-- begin {name}: written by `make bench` -->", f"<!-- end {name} -->"
-        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        if not pattern.search(text):
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not found or not closed:
             raise SystemExit(f"{path} has no part {name!r}")
-        text = pattern.sub(lambda _, part=part: f"{begin}\n\n{part}\n\n{end}", text)
+        text = f"{before}{begin}\n\n{part}\n\n{end}{after}"
     return text
 
 

@@ -97,9 +97,9 @@ class Plan:
     """How much is done."""
 
     rounds: int = 3
-    import_rounds: int = 6
+    import_rounds: int = 5
     """The first one is not counted."""
-    calls: int = 400
+    calls: int = 300
     """One after the other, for the CPU of a call."""
     concurrent: tuple[int, ...] = (200, 1000)
     latency: float = 0.2
@@ -110,10 +110,10 @@ class Plan:
     """Streams whose first chunk is timed."""
     texts: tuple[int, ...] = (2048, 20000)
     memory_calls: int = 20000
-    peer_memory_calls: int = 4000
+    peer_memory_calls: int = 3000
     big: int = 60_000_000
     """Bytes of one large answer."""
-    patience: float = 12.0
+    patience: float = 10.0
     """Seconds after which a batch of calls is given up, and above which a larger one is not tried."""
     grow_concurrent: tuple[int, ...] = (1, 3, 10, 30, 100, 300, 1000)
     grow_texts: tuple[int, ...] = (10, 100, 1000, 10_000, 100_000)
@@ -124,11 +124,30 @@ class Plan:
 PLANS = {
     "quick": Plan(),
     "full": Plan(
-        rounds=7, import_rounds=10, calls=2000, streams=10, first_chunks=100, peer_memory_calls=20000, patience=120.0
+        rounds=7,
+        import_rounds=10,
+        calls=2000,
+        streams=10,
+        first_chunks=100,
+        peer_memory_calls=20000,
+        patience=120.0,
     ),
     "smoke": Plan(
-        rounds=1, import_rounds=1, calls=3, concurrent=(4,), latency=0.02, chunks=20, streams=1, first_chunks=2, texts=(64,),
-        memory_calls=40, peer_memory_calls=40, big=1_000_000, grow_concurrent=(1, 4, 8), grow_texts=(10, 100, 200),
-        grow_chunks=(10, 100, 200), workspace_seconds=0.1,
+        rounds=1,
+        import_rounds=1,
+        calls=3,
+        concurrent=(4,),
+        latency=0.02,
+        chunks=20,
+        streams=1,
+        first_chunks=2,
+        texts=(64,),
+        memory_calls=40,
+        peer_memory_calls=40,
+        big=1_000_000,
+        grow_concurrent=(1, 4, 8),
+        grow_texts=(10, 100, 200),
+        grow_chunks=(10, 100, 200),
+        workspace_seconds=0.1,
     ),
-}  # fmt: skip
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
+import datetime as dt
 import os
 import platform
 import subprocess
@@ -16,9 +16,11 @@ from ._environments import Environments, Say, plain_environment
 from ._roster import ROSTER, Entry, Plan
 
 TASKS = ("chat", "concurrent", "streams", "first_chunk", "embeddings")
-FLOOR_TASKS = ("chat", "streams", "embeddings")
-ONCE = ("memory", "big")
+FLOOR_TASKS = ("chat", "streams", "embeddings", "plain")
+ONCE = ("more_concurrent", "more_embeddings", "memory", "big")
 GROWTH = ("grow_concurrent", "grow_texts", "grow_chunks")
+SLOW = 3.0
+"""Seconds for 200 calls at once above which one round of them is enough."""
 IMPORT_METRICS = ("import_wall", "import_rss", "import_modules")
 Samples = dict[str, dict[str, list[Any]]]
 
@@ -37,7 +39,7 @@ class Run:
 
     def all(self) -> dict[str, Any]:
         load = os.getloadavg()[0]
-        began = datetime.datetime.now(datetime.UTC)
+        began = dt.datetime.now(dt.UTC)
         self.imports()
         with serving(self.environments, self.server_core) as host:
             for number in range(self.plan.rounds):
@@ -45,7 +47,7 @@ class Run:
                 for entry in self.roster:
                     self.measure(entry, host, self.tasks(entry, number))
         workspace = self.workspace()
-        took = (datetime.datetime.now(datetime.UTC) - began).total_seconds()
+        took = (dt.datetime.now(dt.UTC) - began).total_seconds()
         return {
             "date": began.date().isoformat(),
             "took": took,
@@ -62,9 +64,12 @@ class Run:
     def tasks(self, entry: Entry, number: int) -> tuple[str, ...]:
         if entry.kind.endswith("Floor"):
             return FLOOR_TASKS
-        once = ONCE if number == 0 and entry.role != "floor" else ()
+        slow = number > 0 and max(self.samples[entry.name].get("wall_200", [0.0])) > SLOW
+        tasks = [task for task in TASKS if not (slow and task == "concurrent")]
+        plain = ["plain"] if number == 0 or entry.role != "peer" else []
+        once = ONCE if number == 0 else ()
         growth = GROWTH if number == self.plan.rounds - 1 and entry.role == "ours" else ()
-        return (*TASKS, *once, *growth)
+        return (*tasks, *plain, *once, *growth)
 
     def measure(self, entry: Entry, host: str, tasks: tuple[str, ...]) -> None:
         if not entry.kind or entry.name in self.errors:
@@ -94,7 +99,7 @@ class Run:
     def imported(self, entry: Entry, *, first: bool, counts: bool) -> None:
         job: dict[str, Any] = {"imports": entry.imports}
         if first:
-            job |= {"root": entry.distribution, "only": entry.role == "floor"}
+            job |= {"root": entry.distribution, "only": entry.role == "floor" and entry.name != "httpx"}
         found = self.environments.ask(entry.environment, "speed._imports", job, self.client_core)
         if "installed" in found:
             self.installed[entry.name] = found["installed"]

@@ -1,7 +1,7 @@
 """What is measured, each behind the same few calls: imported in the environment of the subject, and nowhere else.
 
 A class opens one subject as its own documentation says, with defaults. `chat` returns the text of an answer, `stream`
-gives the texts of its chunks, `embed` the vectors; the forms with an `a` are their async ones, None where there are none.
+gives the texts of its chunks, `embed` the vectors; the forms with an `a` are async, and None where there are none.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class Subject:
     astream: Any = None
     aembed: Any = None
 
-    def __init__(self, host: str, token: str, chat: str = CHAT, embed: str = EMBED, timeout: float | None = None) -> None:
+    def __init__(
+        self, host: str, token: str, chat: str = CHAT, embed: str = EMBED, timeout: float | None = None
+    ) -> None:
         self.host, self.token, self.model, self.embedder = host, token, chat, embed
         self.limits = {} if timeout is None else {"timeout": timeout}
         os.environ |= {"DATABRICKS_HOST": host, "DATABRICKS_TOKEN": token}
@@ -94,9 +96,9 @@ class ChatDatabricks(LangChain):
 
 class LangChainFloor(LangChain):
     def open(self) -> None:
-        from ._floors import langchain
+        from ._floor_langchain import Chat, Vectors
 
-        self.llm, self.vectors = langchain()
+        self.llm, self.vectors = Chat(), Vectors()
 
 
 class LlamaIndex(Subject):
@@ -151,9 +153,9 @@ class LlamaIndexDatabricks(LlamaIndex):
 
 class LlamaIndexFloor(LlamaIndex):
     def open(self) -> None:
-        from ._floors import llamaindex
+        from ._floor_llamaindex import Chat, Vectors
 
-        self.llm, self.vectors = llamaindex()
+        self.llm, self.vectors = Chat(), Vectors()
 
 
 class Deployments(Subject):

@@ -10,7 +10,7 @@ from ._budgets import OURS, budgets
 from ._results import Results
 from ._roster import ROSTER, Entry
 
-NOTHING = "–"
+NOTHING = "-"
 LIMIT = "raw"
 
 
@@ -65,7 +65,7 @@ def spread(metric: str, header: str, scale: float = 1.0) -> Column:
         if not values:
             return NOTHING
         middle = number((results.median(entry.name, metric) or 0.0) * scale)
-        return middle if len(values) == 1 else f"{middle} ({number(min(values))}–{number(max(values))})"
+        return middle if len(values) == 1 else f"{middle} ({number(min(values))}…{number(max(values))})"
 
     return Column(header, cell)
 

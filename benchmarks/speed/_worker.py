@@ -1,6 +1,6 @@
 """Runs in the environment of one subject: measures what it is told to, and prints one line of JSON.
 
-    python -c "…; runpy.run_module('benchmarks.speed._worker', …)" '{"class": …, "host": …, "tasks": […], …}'
+`_environments.Environments.ask` starts it, with the job as JSON in its only argument.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from ._wires import Control
 Figures = dict[str, Any]
 WARM = 30
 EMBED_LATENCY = 0.05
+LONG = 0.5
+ENOUGH = 0.05
+"""Seconds below which a task says nothing of how busy the server is: preparing its answers is then most of it."""
 REST = 0.01
 """Seconds between the first chunk and the others, where the first one is timed."""
 
@@ -39,6 +42,7 @@ class Worker:
         module = importlib.import_module(f".{job['module']}", __package__)
         self.subject: Subject = getattr(module, job["class"])(job["host"], "token-for-benchmarks")
         self.loop = asyncio.new_event_loop()
+        self.embed_wall = 0.0
 
     def run(self) -> dict[str, Any]:
         figures: Figures = {}
@@ -48,7 +52,8 @@ class Worker:
             before = self.control.stats()
             figures |= getattr(self, task)()
             after = self.control.stats()
-            busy[task] = (after["cpu"] - before["cpu"]) / (after["wall"] - before["wall"])
+            if (wall := after["wall"] - before["wall"]) > ENOUGH:
+                busy[task] = (after["cpu"] - before["cpu"]) / wall
         return {"figures": figures, "busy": busy, "crowding": crowding()}
 
     def mode(self, **mode: Any) -> None:
@@ -89,20 +94,25 @@ class Worker:
     # -- many at once
 
     def concurrent(self) -> Figures:
+        return self.measured_at_once(self.plan["concurrent"][0])
+
+    def more_concurrent(self) -> Figures:
+        """Only where it ends: if cost is quadratic, five times as many take twenty-five times as long, twice."""
         found: Figures = {}
-        for count in self.plan["concurrent"]:
-            if found and self.is_hopeless(list(found.values())[-3], count):
-                break
+        first, *more = self.plan["concurrent"]
+        for count in more:
             self.mode(delay=self.plan["latency"])
-            self.at_once(count)  # opens the connections
-            wall, cpu, done = self.at_once(count)
-            found |= {f"wall_{count}": wall, f"rate_{count}": done / wall, f"cpu_{count}": cpu / count * 1e6}
+            wall, _, _ = self.at_once(first)
+            if wall > 3 * self.plan["latency"] and wall * (count / first) * 2 > self.plan["patience"]:
+                break
+            found |= self.measured_at_once(count)
         return found
 
-    def is_hopeless(self, wall: float, count: int) -> bool:
-        """Five times as many, if cost is quadratic, twice: to warm up, and to measure."""
-        ratio = count / self.plan["concurrent"][0]
-        return wall > 3.0 and wall * ratio * 2 > self.plan["patience"]
+    def measured_at_once(self, count: int) -> Figures:
+        self.mode(delay=self.plan["latency"])
+        self.at_once(count)  # opens the connections
+        wall, cpu, done = self.at_once(count)
+        return {f"wall_{count}": wall, f"rate_{count}": done / wall, f"cpu_{count}": cpu / count * 1e6}
 
     def at_once(self, count: int) -> tuple[float, float, int]:
         """Wall time, CPU, and how many answers came before patience ran out."""
@@ -167,20 +177,33 @@ class Worker:
     # -- embeddings
 
     def embeddings(self) -> Figures:
-        """From a route that gives base64 to who asks for it, and from one that gives numbers to everyone."""
-        found: Figures = {}
+        """From a route that gives base64 to who asks for it."""
         self.mode(delay=EMBED_LATENCY)
         self.subject.embed(["warm"] * 8)
-        for count in self.plan["texts"]:
-            if found and found[f"embed_{self.plan['texts'][0]}"] * count / self.plan["texts"][0] > self.plan["patience"]:
+        packed = self.control.stats()["packed"]
+        wall, cpu = self.embed(count := self.plan["texts"][0])
+        self.embed_wall = wall
+        return {
+            f"embed_{count}": wall,
+            f"embed_cpu_{count}": cpu,
+            "packed": self.control.stats()["packed"] > packed,
+        }
+
+    def more_embeddings(self) -> Figures:
+        found: Figures = {}
+        first, *more = self.plan["texts"]
+        for count in more:
+            if self.embed_wall * count / first > self.plan["patience"]:
                 break
-            packed = self.control.stats()["packed"]
-            wall, cpu = self.embed(count)
-            found |= {f"embed_{count}": wall, f"embed_cpu_{count}": cpu}
-            found["packed"] = self.control.stats()["packed"] > packed
+            self.mode(delay=EMBED_LATENCY)
+            found[f"embed_{count}"], _ = self.embed(count)
+        return found
+
+    def plain(self) -> Figures:
+        """From a route that gives numbers to everyone."""
         self.mode(delay=EMBED_LATENCY, packs=False)
         wall, cpu = self.embed(count := self.plan["texts"][0])
-        return found | {f"plain_{count}": wall, f"plain_cpu_{count}": cpu}
+        return {f"plain_{count}": wall, f"plain_cpu_{count}": cpu}
 
     def embed(self, count: int) -> tuple[float, float]:
         """Wall time, and CPU in ms for 1,000 vectors."""
@@ -195,8 +218,9 @@ class Worker:
     def check(self, got: Any, count: int) -> None:
         """Right in number, and the last one the vector of its place in its request."""
         known = vectors(1024)
-        assert len(got) == count and len(got[-1]) == len(known[0])
-        assert got[0][0] == known[0][0] and any(got[-1][0] == vector[0] for vector in known)
+        assert len(got) == count
+        assert got[0][0] == known[0][0]
+        assert any(list(got[-1]) == vector for vector in known)
 
     # -- memory
 
@@ -231,9 +255,9 @@ class Worker:
         return {"grow_chunks": found}
 
     def spent(self, call: Callable[[], Any]) -> float:
-        """CPU of the quickest of three."""
-        times = []
-        for _ in range(3):
+        """CPU of the quickest of three; of one, if that takes long."""
+        times: list[float] = []
+        while len(times) < 3 and sum(times) < LONG:
             gc.collect()
             began = time.process_time()
             call()

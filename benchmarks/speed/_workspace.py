@@ -55,7 +55,8 @@ def main() -> None:
         return serve()
     pipe = subprocess.PIPE
     with subprocess.Popen(job["serve"], stdin=pipe, stdout=pipe, text=True) as process:
-        assert process.stdout is not None and process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdin is not None
         imported, started, host, token = json.loads(process.stdout.readline())
         asyncio.run(load(host, token, 0.2, "chat"))
         rates = {}
