@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from types import NoneType
 from typing import Any
 
 from ._items_read import CALL, RESULT, text_at
+from ._merge import ContentMerger
 from ._tool_calls import ToolCallMerger, new_call_id
 from .types import ChatChunk, ChatResponse, Choice, ChunkChoice, Delta, Message, ToolCall, ToolCallDelta
 from .types._base import JSONObject
@@ -38,13 +40,28 @@ def _last_said(messages: Sequence[Message]) -> Message:
     return said.model_copy(update={"tool_calls": calls or None})
 
 
+class _Piecemeal:
+    """A message that comes in pieces."""
+
+    def __init__(self, fields: JSONObject) -> None:
+        self.fields, self.content, self.calls = fields, ContentMerger(), ToolCallMerger()
+
+    def add(self, sent: Message) -> None:
+        """Take a piece in, but for its calls."""
+        self.content.add(sent.content)
+        self.fields |= sent.model_dump(exclude_unset=True, exclude={"content", "tool_calls"})
+
+    def result(self) -> JSONObject:
+        """All that has come of it."""
+        return {**self.fields, "content": self.content.result(), "tool_calls": self.calls.result()}
+
+
 class AgentMerger:
     """Chunks of a chat agent's stream: those of one id make one message."""
 
     def __init__(self) -> None:
         self._head: JSONObject = {}
-        self._messages: list[JSONObject] = []
-        self._calls: list[ToolCallMerger] = []
+        self._messages: list[_Piecemeal] = []
         self._held: list[ToolCall] = []
         self._given = 0
 
@@ -62,6 +79,8 @@ class AgentMerger:
         """The chunks for a chunk: text as it comes, calls as soon as it is known whose they are."""
         sent = dict(chunk.model_extra or {})
         delta = sent.pop("delta", None)
+        if not isinstance(sent.get("finish_reason"), (str, NoneType)):
+            raise ValueError("finish_reason is no text")  # an answer that is not as promised
         self._head |= {key: value for key, value in sent.items() if value is not None}
         if chunk.usage is not None:
             self._head["usage"] = chunk.usage
@@ -76,8 +95,7 @@ class AgentMerger:
 
     def response(self) -> ChatResponse:
         """All that has arrived so far, as one response."""
-        pairs = zip(self._messages, self._calls, strict=True)
-        messages = [{**message, "tool_calls": calls.result()} for message, calls in pairs]
+        messages = [message.result() for message in self._messages]
         return agent_response(ChatResponse.model_validate({**self._head, "messages": messages}))
 
     def last(self) -> ChatChunk:
@@ -93,26 +111,30 @@ class AgentMerger:
         return ChatChunk(id=ident if isinstance(ident, str) else None, choices=[ChunkChoice(delta=delta)])
 
     def _said(self, delta: JSONObject) -> Iterator[JSONObject]:
-        message, calls = self._message(delta)
-        content = delta.get("content")
-        if message.get("role") == "tool":
-            yield from self._result(message, text_at(delta, "content"))
+        # What makes no sense fails here, before anything of it is kept.
+        calls = [ToolCallDelta.model_validate(call) for call in delta.get("tool_calls") or ()]
+        sent = Message.model_validate(
+            {key: value for key, value in delta.items() if key != "tool_calls" and value is not None}
+        )
+        message = self._place(delta)
+        message.add(sent)
+        if message.fields["role"] == "tool":
+            yield from self._result(message.fields.get("tool_call_id"), text_at(delta, "content"))
             return
-        for call in delta.get("tool_calls") or ():
-            self._take(calls, call)
-        if isinstance(content, (str, list)) and content and message.get("role") == "assistant":
-            yield from self._released(but=calls)
-            yield {"content": content}
+        for call in calls:
+            self._take(message.calls, call)
+        if sent.content and message.fields["role"] == "assistant":
+            yield from self._released(but=message.calls)
+            yield {"content": sent.content}
 
-    def _take(self, calls: ToolCallMerger, call: Any) -> None:
-        calls.add(ToolCallDelta.model_validate(call))
+    def _take(self, calls: ToolCallMerger, call: ToolCallDelta) -> None:
+        calls.add(call)
         known = {held.id for held in self._held}
         self._held = [next((new for new in calls.result() or () if new.id == old.id), old) for old in self._held]
         self._held += [new for new in (calls.result() or ())[-1:] if new.id not in known]
 
-    def _result(self, message: JSONObject, piece: str) -> Iterator[JSONObject]:
+    def _result(self, call_id: Any, piece: str) -> Iterator[JSONObject]:
         """A tool's result, behind the call that it is of: the agent's own business, which is shown as such."""
-        call_id = message.get("tool_call_id")
         for held in [held for held in self._held if held.id == call_id]:
             self._held.remove(held)
             function = {"name": held.name, "arguments": held.function.arguments}
@@ -128,19 +150,14 @@ class AgentMerger:
             yield {"tool_calls": [{**call.model_dump(), "index": self._given}]}
             self._given += 1
 
-    def _message(self, delta: JSONObject) -> tuple[JSONObject, ToolCallMerger]:
-        """The message that a delta is of, with the delta taken in."""
-        ident, last = delta.get("id"), self._messages[-1] if self._messages else {}
-        found = [i for i, message in enumerate(self._messages) if ident is not None and message.get("id") == ident]
-        if not found and ident is None and last.get("role") == delta.get("role"):
-            found = [len(self._messages) - 1] if self._messages else []
+    def _place(self, delta: JSONObject) -> _Piecemeal:
+        """The message that a delta is of: the one of that id, or without an id the last one of that role."""
+        ident, role = delta.get("id"), delta.get("role")
+        if ident is not None:
+            found = [message for message in self._messages if message.fields.get("id") == ident]
+        else:
+            found = [message for message in self._messages[-1:] if role in (None, message.fields["role"])]
         if not found:
-            self._messages.append({"role": delta.get("role") or "assistant", "content": None})
-            self._calls.append(ToolCallMerger())
-            found = [len(self._messages) - 1]
-        message = self._messages[found[-1]]
-        before, content = message.get("content"), delta.get("content")
-        message |= {key: value for key, value in delta.items() if value is not None and key != "tool_calls"}
-        if isinstance(before, str) and isinstance(content, str):
-            message["content"] = before + content
-        return message, self._calls[found[-1]]
+            found = [_Piecemeal({"role": "assistant"})]
+            self._messages += found
+        return found[-1]

@@ -55,10 +55,14 @@ def is_exact(items: Sequence[JSONObject]) -> bool:
 
 
 def open_calls(items: Iterable[JSONObject]) -> list[JSONObject]:
-    """The function calls that are left to the caller: those without a result among the items."""
-    items = list(items)
-    answered = {item.get("call_id") for item in items if item.get("type") == RESULT}
-    return [item for item in items if item.get("type") == CALL and item.get("call_id") not in answered]
+    """The function calls that are left to the caller: those without a result behind them."""
+    calls: list[JSONObject] = []
+    for item in items:
+        if item.get("type") == CALL:
+            calls.append(item)
+        elif item.get("type") == RESULT:
+            calls = [call for call in calls if call.get("call_id") != item.get("call_id")]
+    return calls
 
 
 def parts_of(item: JSONObject, *, exact: bool) -> list[JSONObject]:

@@ -55,12 +55,13 @@ def with_fields(body: JSONObject, extra: Mapping[str, Any]) -> JSONObject:
 def input_items(messages: Iterable[Mapping[str, Any]]) -> list[JSONObject]:
     """Messages as items."""
     items: list[JSONObject] = []
-    custom: set[Any] = set()
+    custom: list[Any] = []
     for i, message in enumerate(messages):
-        items += _ITEMS[message["role"]](message, i)
-        custom |= {item.get("call_id") for item in items if item.get("type") == "custom_tool_call"}
-        if items and items[-1].get("type") == "function_call_output" and items[-1]["call_id"] in custom:
-            items[-1]["type"] = "custom_tool_call_output"
+        more = _ITEMS[message["role"]](message, i)
+        custom += [item.get("call_id") for item in more if item.get("type") == "custom_tool_call"]
+        if message["role"] == "tool" and more[0]["call_id"] in custom:
+            more[0]["type"] = "custom_tool_call_output"
+        items += more
     return items
 
 
@@ -87,8 +88,11 @@ def _assistant(message: Mapping[str, Any], i: int) -> list[JSONObject]:
         items = [{"role": "assistant", "content": content}] if content else []
     else:
         items = list(_assistant_items(content))
-    placed = {item.get("call_id") for item in items if item.get("type") == "function_call"}
-    calls = [_call(call, i) for call in message.get("tool_calls") or ()]
+    placed = [item.get("call_id") for item in items if item.get("type") == "function_call"]
+    given = message.get("tool_calls") or []
+    if not isinstance(given, (list, tuple)):
+        raise InvalidRequestError(f"messages[{i}].tool_calls must be a list of calls")
+    calls = [_call(call, i) for call in given]
     return items + [call for call in calls if call["call_id"] not in placed]
 
 

@@ -69,6 +69,7 @@ class ItemMerger:
 
     def __init__(self) -> None:
         self._head: JSONObject = {}
+        self._names: JSONObject = {}
         self._slots: list[_Slot] = []
         self._held: list[_Slot] = []
         self._calls = 0
@@ -83,7 +84,7 @@ class ItemMerger:
     def add(self, event: Mapping[str, Any]) -> list[ChatChunk]:
         """The chunks that an event makes."""
         kind = text_at(event, "type")
-        self._head |= {key: event[key] for key in _BESIDE if event.get(key) is not None}
+        self._learn({key: event[key] for key in _BESIDE if event.get(key) is not None})
         deltas: list[JSONObject] = []
         if kind in _DELTAS:
             deltas = list(self._piece(event, *_DELTAS[kind]))
@@ -92,7 +93,7 @@ class ItemMerger:
         elif kind == "response.output_item.done":
             deltas = list(self._done(event, _item_of(event)))
         elif isinstance(event.get("response"), Mapping):
-            self._head |= {key: value for key, value in event["response"].items() if value is not None}
+            self._learn({key: value for key, value in event["response"].items() if value is not None})
             deltas = list(self._ended()) if kind in ENDS else []
         chunks = [self._chunk(delta) for delta in deltas]
         if kind in ENDS and not self.complete:
@@ -126,8 +127,15 @@ class ItemMerger:
         if delta is not None:
             said = Delta.model_validate({"role": "assistant", **delta})
             choices = [ChunkChoice(index=0, delta=said, finish_reason=finish)]
-        head = response_of({key: self._head.get(key) for key in ("id", "model", "created_at")}, [])
-        return ChatChunk(id=head.id, model=head.model, created=head.created, choices=choices)
+        return ChatChunk(**self._names, choices=choices)
+
+    def _learn(self, fields: Mapping[str, Any]) -> None:
+        """Take fields of the answer over, if they are such."""
+        if not fields:
+            return
+        known = {**self._head, **fields}
+        response = response_of(known, [])
+        self._head, self._names = known, {"id": response.id, "model": response.model, "created": response.created}
 
     # -- what an event says
 
@@ -162,6 +170,7 @@ class ItemMerger:
     def _ended(self) -> Iterator[JSONObject]:
         """What the last event says that none before it did."""
         final = self._head.get("output")
+        message_of(final if isinstance(final, list) else [])
         for place, item in enumerate(final if isinstance(final, list) else ()):
             if isinstance(item, dict) and (slot := self._known(place, item)) is None:
                 yield from self._finished(self._begin(item, {"output_index": place}), item)
@@ -188,16 +197,14 @@ class ItemMerger:
         elif slot.kind == "message":
             yield from self._finished_message(slot, before)
         else:
-            answered = [held for held in self._held if slot.kind == RESULT and _answers(item, held.item)]
-            self._held = [held for held in self._held if held not in answered]
-            yield from self._in_place(answered)
+            self._held = [held for held in self._held if not (slot.kind == RESULT and _answers(item, held.item))]
             yield from self._opened(slot)
             # What was said of a reasoning is left out; its id and what is sealed in it are not.
             yield {"content": [_unsaid(item) if before else item]}
 
     def _finished_call(self, slot: _Slot, before: str) -> Iterator[JSONObject]:
         if not slot.given:
-            # Whether the call is the caller's to make, or the agent has made it, is seen by what follows.
+            # Whether the call is the caller's to make, or the agent makes it itself, is only known at the end.
             self._held.append(slot)
             return
         if rest := _rest(text_at(slot.item, "arguments"), before):
@@ -221,15 +228,14 @@ class ItemMerger:
         """What has to be given out before the first of `slot` is."""
         if slot.given:
             return
-        yield from self._release()
         slot.given = True
         if slot.kind == CALL:
             yield self._call(slot)
             return
-        begun = [other for other in self._slots if other.kind == CALL and other.given and not other.placed]
-        if begun or slot.kind != "message":
+        before = [other for other in self._slots if other.kind == CALL and other.done]
+        if before or slot.kind != "message":
             self._exact = True
-            yield from self._in_place(begun)
+            yield from self._in_place(before)
 
     def _release(self) -> Iterator[JSONObject]:
         """The calls that were held back, for the caller to make."""
@@ -242,8 +248,9 @@ class ItemMerger:
 
     def _in_place(self, calls: Iterable[_Slot]) -> Iterator[JSONObject]:
         for slot in calls:
-            self._exact = slot.placed = slot.given = True
-            yield {"content": [slot.current()]}
+            if not slot.placed:
+                slot.placed = True
+                yield {"content": [slot.item]}
 
     def _call(self, slot: _Slot, arguments: str = "") -> JSONObject:
         slot.index, self._calls = self._calls, self._calls + 1
@@ -284,6 +291,7 @@ def _item_of(event: Mapping[str, Any]) -> JSONObject:
     item = event.get("item")
     if not isinstance(item, dict):
         raise ValueError(f"the item of {event['type']} is no object")
+    message_of([item])  # fails here, rather than when all is put together
     return item
 
 
