@@ -18,11 +18,15 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".bench"
 WHEEL_OF = ("integrations", "langchain_fm", "llamaindex_fm", "mlflow_fm", "pyproject.toml")
 BOOT = """
-import os, runpy, sys
+import os, resource, runpy, sys
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a thousand connections, and as many on the other side
 sys.path.append({root!r})  # last, so that what is installed comes first
 if {core} >= 0: os.sched_setaffinity(0, [{core}])
 runpy.run_module({module!r}, run_name="__main__")
 """
+TIMEOUT = 600
+"""Seconds for all that one process does."""
 Say = Callable[[str], None]
 
 
@@ -67,7 +71,10 @@ class Environments:
 
     def ask(self, name: str, module: str, job: dict[str, Any], core: int = -1) -> dict[str, Any]:
         """Run a module of the benchmark in an environment; the last line that it prints is its answer."""
-        done = subprocess.run(self.command(name, module, job, core), **quiet(), timeout=900, check=False)
+        try:
+            done = subprocess.run(self.command(name, module, job, core), **quiet(), timeout=TIMEOUT, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise RuntimeError(f"has not ended within {TIMEOUT} s") from error
         if done.returncode:
             raise RuntimeError(last_line(done.stderr) or f"exit code {done.returncode}")
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
