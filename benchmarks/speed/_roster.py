@@ -96,6 +96,8 @@ BY_NAME = {entry.name: entry for entry in ROSTER}
 class Plan:
     """How much is done."""
 
+    seconds: float = 540.0
+    """Once so much time is over, or a further round would take longer, no further round is begun."""
     rounds: int = 3
     import_rounds: int = 4
     """The first one is not counted."""
@@ -124,6 +126,7 @@ class Plan:
 PLANS = {
     "quick": Plan(),
     "full": Plan(
+        seconds=7200.0,
         rounds=7,
         import_rounds=10,
         calls=2000,
