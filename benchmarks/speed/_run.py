@@ -16,9 +16,16 @@ from typing import Any
 from ._environments import Environments, Say, plain_environment
 from ._roster import ROSTER, Entry, Plan
 
-TASKS = ("chat", "concurrent", "streams", "first_chunk", "embeddings")
+FIRST_TASKS = ("chat", "memory", "big")
+"""Before the many vectors, whose memory goes back to the system bit by bit later on."""
+CALLS, STREAMS, VECTORS = (
+    ("concurrent", "more_concurrent"),
+    ("streams", "first_chunk"),
+    ("embeddings", "more_embeddings"),
+)
+TASKS = (*FIRST_TASKS, *CALLS, *STREAMS, *VECTORS, "plain")
 FLOOR_TASKS = ("chat", "streams", "embeddings", "plain")
-ONCE = ("more_concurrent", "more_embeddings", "memory", "big")
+ONCE = {"memory", "big", "more_concurrent", "more_embeddings"}
 GROWTH = ("grow_concurrent", "grow_texts", "grow_chunks")
 SLOW = 3.0
 """Seconds for 200 calls at once above which one round of them is enough."""
@@ -71,12 +78,13 @@ class Run:
     def tasks(self, entry: Entry, number: int) -> tuple[str, ...]:
         if entry.kind.endswith("Floor"):
             return FLOOR_TASKS
-        slow = number > 0 and max(self.samples[entry.name].get("wall_200", [0.0])) > SLOW
-        tasks = [task for task in TASKS if not (slow and task == "concurrent")]
-        plain = ["plain"] if number == 0 or entry.role != "peer" else []
-        once = ONCE if number == 0 else ()
+        left_out = set(ONCE) if number else set()
+        if number and max(self.samples[entry.name].get("wall_200", [0.0])) > SLOW:
+            left_out.add("concurrent")
+        if number and entry.role == "peer":
+            left_out.add("plain")
         growth = GROWTH if number == 0 and entry.role == "ours" else ()
-        return (*tasks, *plain, *once, *growth)
+        return (*(task for task in TASKS if task not in left_out), *growth)
 
     def measure(self, entry: Entry, host: str, tasks: tuple[str, ...]) -> None:
         if not entry.kind or entry.name in self.errors:
