@@ -193,6 +193,8 @@ def test_an_answer_that_is_none_is_a_502(start: Start, vendor: VendorServer) -> 
 
 
 def test_a_stream_that_ends_early_says_so(start: Start, vendor: VendorServer) -> None:
+    if vendor.name == "google-cloud-vertex-ai":
+        pytest.skip("litellm makes up both finish reason and usage for such a stream of Vertex AI: docs/workspace.md")
     api = connected(start, vendor)
     with api.http.stream("POST", "/serving-endpoints/ext/invocations", json=asks("cut", stream=True)) as answer:
         lines = [line for line in answer.iter_lines() if line]
