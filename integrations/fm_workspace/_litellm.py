@@ -76,13 +76,13 @@ class LiteLLM:
         async with self._loading:
             if self._handler is None:
                 try:
-                    litellm = await asyncio.to_thread(_imported)
+                    litellm = await asyncio.to_thread(imported)
                 except ModuleNotFoundError as exc:
                     message = MISSING.format(provider=provider)
                     raise external_error(400, provider, {"error_code": "BAD_REQUEST", "message": message}) from exc
                 self._handler = _handler()
                 return litellm
-        return _imported()
+        return imported()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,8 @@ def _was_told(pieces: Any) -> bool:
     return any(getattr(pieces, f"{when}_finish_reason", None) for when in ("received", "intermittent"))
 
 
-def _imported() -> Any:
+def imported() -> Any:
+    """The module, told to stay off the network."""
     for name, value in OFFLINE.items():
         os.environ.setdefault(name, value)
     import litellm

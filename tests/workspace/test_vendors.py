@@ -6,6 +6,7 @@ Cohere is asked directly, the others through litellm, which is not in the develo
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import logging
@@ -17,6 +18,8 @@ from vendor_api import MODELS, SERVERS, TOOL, connected, model, private_key
 from vendor_fakes import CACHED, SIGNATURE
 from vendor_server import ANSWER_TOKENS, KEY, PROMPT_TOKENS, VendorServer
 from workspace_api import CONTROL, Api
+
+from fm_workspace._litellm import imported
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # litellm's warnings are not ours to mend
 Start = Callable[..., Api]
@@ -35,7 +38,15 @@ def playing(name: str) -> VendorServer:
     """The server that plays a vendor, if this environment can ask that vendor."""
     if name != "cohere" and importlib.util.find_spec("litellm") is None:
         pytest.skip("litellm is not installed here: make test-providers")
+    if name != "cohere":
+        loaded()
     return SERVERS[name]()
+
+
+@functools.cache
+def loaded() -> object:
+    """litellm, imported before the clock of a request runs: it takes seconds."""
+    return imported()
 
 
 def asks(text: str, **more: Any) -> dict[str, Any]:
