@@ -20,6 +20,7 @@ KEYS = {
 THIRD_PARTY = "third party"
 """How the `kind` of a source begins that is neither the service's documentation nor its own software."""
 _SOURCE = ("title", "date", "kind")
+_BESIDE = ("schema_version", "about", "source", "era", "endpoints")
 _WHOLE = ("policy", "tasks")
 _FACTS = frozenset(HostedModel.__dataclass_fields__) - {"endpoint", "eras", "sources", "notes", "third_party"}
 _WITH_ERAS = ("models", "provisioned_families", "providers")
@@ -31,7 +32,7 @@ def merged(base: Mapping[str, Any], document: Mapping[str, Any], where: str = "d
     What it states goes over what was known, but a third party only fills gaps. Nothing is lost.
     """
     source = _source(document, where)
-    stated = {key: value for key, value in document.items() if key not in ("source", "era", "about", "endpoints")}
+    stated = {key: value for key, value in document.items() if key not in _BESIDE}
     if unknown := sorted(stated.keys() - {*SECTIONS, *_WHOLE}):
         raise ConfigurationError(f"{where}: {unknown[0]!r:.60} is no section of a catalog")
     stated["models"] = [*_list(stated, "models", where), *_listed(_list(document, "endpoints", where))]

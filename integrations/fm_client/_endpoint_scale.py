@@ -97,13 +97,12 @@ def _chosen(name: str, entities: list[JSONObject], served: str | None) -> JSONOb
 
 def _resized(entity: JSONObject, change: Mapping[str, Any]) -> JSONObject:
     """`entity` with `change`; a size in one unit takes the place of a size in another."""
-    old = dict(entity)
+    replaced = {CHUNK_FIELDS[field] for field in change if field in CHUNK_FIELDS}
     if "provisioned_model_units" in change:
-        old.pop("min_provisioned_throughput", None)
-        old.pop("max_provisioned_throughput", None)
+        replaced |= set(CHUNK_FIELDS.values())
     elif any(field in change for field in _SIZES):
-        old.pop("provisioned_model_units", None)
-    return {**old, **change}
+        replaced.add("provisioned_model_units")
+    return {**{field: value for field, value in entity.items() if field not in replaced}, **change}
 
 
 def _shares(config: EndpointConfig) -> dict[str, int]:
@@ -125,4 +124,6 @@ def _in_tokens(context: Context, entity: JSONObject) -> Flow[JSONObject]:
             "give provisioned_model_units, or workload_size in config"
         )
     plain = {key: value for key, value in entity.items() if key not in CHUNK_FIELDS}
-    return {**plain, **{CHUNK_FIELDS[field]: info.tokens_per_second(count) for field, count in chunks.items()}}
+    sized = {**plain, **{CHUNK_FIELDS[field]: info.tokens_per_second(count) for field, count in chunks.items()}}
+    check_whole(sized)  # what stays as it was may not fit what is new
+    return sized
