@@ -18,13 +18,15 @@ request_latency_ms_sum{endpoint_name="e"} 12.5
 cpu{served="a, \"b\"\\\n}"} NaN
 
 no_labels 1e3
+# TYPE size histogram
+size_bucket{le="5"} 3 # {trace_id="t"} 0.5
 this is no sample
 # EOF
 """
 
 
 def test_samples_have_name_labels_value_kind_and_time() -> None:
-    bucket, total, cpu, bare = parse_metrics(TEXT)
+    bucket, total, cpu, bare, exemplar = parse_metrics(TEXT)
 
     assert bucket == MetricSample(
         "request_latency_ms_bucket", 3.0, {"endpoint_name": "e", "le": "+Inf"}, "histogram", 1.7e12
@@ -33,6 +35,7 @@ def test_samples_have_name_labels_value_kind_and_time() -> None:
     assert (cpu.kind, cpu.labels) == ("gauge", {"served": 'a, "b"\\\n}'})
     assert math.isnan(cpu.value)
     assert bare == MetricSample("no_labels", 1000.0)
+    assert exemplar == MetricSample("size_bucket", 3.0, {"le": "5"}, "histogram")
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment", "<html>proxy</html>", "{}", "x{ 1", "1x 2"])
