@@ -6,10 +6,11 @@ The verbs are flows; `Endpoints` and `AsyncEndpoints` hand them to the driver of
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar, Unpack
+from typing import Any, Protocol, TypedDict, TypeVar, Unpack
 
 from pydantic import ValidationError
 
+from ._config import check_max_retries, check_timeout
 from ._context import Context
 from ._endpoint_bodies import (
     ConfigSpec,
@@ -38,7 +39,7 @@ from ._responses import json_reply
 from ._retry import exchange
 from ._routes import ENDPOINTS_PATH, endpoint_path
 from ._waiting import DEFAULT_WAIT, FIRST_POLL, LAST_POLL, OnState, WaitOptions, check_wait, wait_options
-from ._wire import Flow, Reply
+from ._wire import Flow, Reply, Timeout
 from .types import AiGatewayConfig, Endpoint, EndpointConfig, RateLimit, Tag
 from .types._base import JSONObject, WireModel
 
@@ -58,9 +59,19 @@ def list_endpoints(context: Context) -> Flow[EndpointList]:
     return _items(Endpoint, answer, "endpoints")
 
 
-def get_endpoint(context: Context, name: str, *, after: float = 0.0) -> Flow[Endpoint]:
+def get_endpoint(
+    context: Context,
+    name: str,
+    *,
+    after: float = 0.0,
+    timeout: float | Timeout | None = None,
+    max_retries: int | None = None,
+) -> Flow[Endpoint]:
     """One endpoint, in full."""
-    answer = yield from _call(context, "GET", endpoint_path(name), name=name, after=after)
+    limit = None if timeout is None else check_timeout(timeout)
+    retries = None if max_retries is None else check_max_retries(max_retries)
+    path = endpoint_path(name)
+    answer = yield from _call(context, "GET", path, name=name, after=after, timeout=limit, max_retries=retries)
     return _read(Endpoint, answer, name)
 
 
@@ -165,11 +176,20 @@ def _progress(endpoint: Endpoint) -> tuple[object, ...]:
 
 
 def _call(
-    context: Context, method: str, path: str, body: JSONObject | None = None, *, name: str = "", after: float = 0.0
+    context: Context,
+    method: str,
+    path: str,
+    body: JSONObject | None = None,
+    *,
+    name: str = "",
+    after: float = 0.0,
+    timeout: Timeout | None = None,
+    max_retries: int | None = None,
 ) -> Flow[Reply]:
     # The request names no endpoint: that is for queries, which have retry budgets of their own and may be repeated.
+    request = context.request(method, path, body, timeout=timeout)
     try:
-        return (yield from exchange(context, context.request(method, path, body), after=after))
+        return (yield from exchange(context, request, after=after, max_retries=max_retries))
     except APIError as error:
         error.endpoint = error.endpoint or name
         failure = error
@@ -210,6 +230,14 @@ def _misfit(what: str, reply: Reply, name: str) -> ResponseFormatError:
     )
 
 
+class Limits(TypedDict, total=False):
+    """Limits of one call; None means the client's."""
+
+    timeout: float | Timeout | None
+    """Seconds in all, or a Timeout."""
+    max_retries: int | None
+
+
 class Run(Protocol):
     """Carries a flow out."""
 
@@ -240,9 +268,9 @@ class Endpoints:
         """All endpoints that you may see, in short: without pending configuration and deployment states."""
         return self._run(list_endpoints(self._context))
 
-    def get(self, name: str) -> Endpoint:
-        """One endpoint, in full."""
-        return self._run(get_endpoint(self._context, name))
+    def get(self, name: str, **limits: Unpack[Limits]) -> Endpoint:
+        """One endpoint, in full, within limits of the client or of this call."""
+        return self._run(get_endpoint(self._context, name, **limits))
 
     def create(
         self,
@@ -312,9 +340,9 @@ class AsyncEndpoints:
         """All endpoints that you may see, in short: without pending configuration and deployment states."""
         return await self._run(list_endpoints(self._context))
 
-    async def get(self, name: str) -> Endpoint:
-        """One endpoint, in full."""
-        return await self._run(get_endpoint(self._context, name))
+    async def get(self, name: str, **limits: Unpack[Limits]) -> Endpoint:
+        """One endpoint, in full, within limits of the client or of this call."""
+        return await self._run(get_endpoint(self._context, name, **limits))
 
     async def create(
         self,
