@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from llama_index.core.schema import BaseComponent
@@ -26,8 +26,10 @@ class Connected(BaseComponent):
 
     host: str | None = Field(default=None, frozen=True, description='Address of the workspace; "local": embedded.')
     profile: str | None = Field(default=None, frozen=True, description="Section of ~/.databrickscfg.")
-    timeout: float | Timeout | None = Field(default=None, exclude=True, description="Seconds for a call, or a Timeout.")
-    max_retries: int | None = Field(default=None, exclude=True, description="Repeats after the first attempt.")
+    timeout: Annotated[float, Field(gt=0)] | Timeout | None = Field(
+        default=None, exclude=True, description="Seconds for a call, or a Timeout."
+    )
+    max_retries: int | None = Field(default=None, ge=0, exclude=True, description="Repeats after the first attempt.")
     extra_body: dict[str, Any] | None = Field(default=None, description="Further fields of the request body.")
 
     _clients: Clients = PrivateAttr(default_factory=Clients)
