@@ -13,6 +13,7 @@ from llama_index.core.base.llms.types import (
     CompletionResponse,
     CompletionResponseAsyncGen,
     CompletionResponseGen,
+    ImageBlock,
     LLMMetadata,
     MessageRole,
 )
@@ -23,7 +24,7 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.llms.loading import RECOGNIZED_LLMS
 from llama_index.core.tools import BaseTool
 
-from fm_client import AsyncClient, Client, Clients, ModelProfile
+from fm_client import AsyncClient, Client, Clients, InvalidRequestError, ModelProfile
 
 from ._answers import PARTIAL, as_chat, as_completion, chat_answer, completion_answer
 from ._connection import Connected, one_name
@@ -176,6 +177,11 @@ class FoundationModelLLM(Connected, StructuredCalls):
         return self._chats and all(profile.get("supports_tools", True) for profile in self._profiles)
 
     @property
+    def _sees(self) -> bool:
+        """Whether images may be sent: unless a model is known to take none, the service decides."""
+        return all(profile.get("supports_images", True) for profile in self._profiles)
+
+    @property
     def _takes_schemas(self) -> bool:
         self._look()
         return self._chats and all(profile.get("supports_json_schema") for profile in self._profiles)
@@ -253,24 +259,24 @@ class FoundationModelLLM(Connected, StructuredCalls):
 
     def _chat(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> ChatResponse:
         single, params = self._chat_params(kwargs)
-        return chat_answer(self._clients.sync.chat(self.model, to_wire(messages), **params), single_call=single)
+        return chat_answer(self._clients.sync.chat(self.model, self._sent(messages), **params), single_call=single)
 
     async def _achat(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> ChatResponse:
         single, params = self._chat_params(kwargs)
-        return chat_answer(await self._clients.aio.chat(self.model, to_wire(messages), **params), single_call=single)
+        return chat_answer(await self._clients.aio.chat(self.model, self._sent(messages), **params), single_call=single)
 
     def _stream_chat(
         self, messages: Sequence[ChatMessage], kwargs: dict[str, Any], shape: Callable[[ChatResponse], T]
     ) -> Generator[T, None, None]:
         single, params = self._chat_params(kwargs)
-        chunks = self._clients.sync.stream_chat(self.model, to_wire(messages), **params)
+        chunks = self._clients.sync.stream_chat(self.model, self._sent(messages), **params)
         return grown(chunks, GrowingChat(single_call=single), shape)
 
     def _astream_chat(
         self, messages: Sequence[ChatMessage], kwargs: dict[str, Any], shape: Callable[[ChatResponse], T]
     ) -> AsyncGenerator[T, None]:
         single, params = self._chat_params(kwargs)
-        chunks = self._clients.aio.stream_chat(self.model, to_wire(messages), **params)
+        chunks = self._clients.aio.stream_chat(self.model, self._sent(messages), **params)
         return agrown(chunks, GrowingChat(single_call=single), shape)
 
     def _complete(self, prompt: str, kwargs: dict[str, Any]) -> CompletionResponse:
@@ -300,6 +306,12 @@ class FoundationModelLLM(Connected, StructuredCalls):
         wanted = dict(kwargs)
         single = not wanted.pop("allow_parallel_tool_calls", True)
         return single, self._params((*SAMPLING, *CHAT_ONLY), wanted)
+
+    def _sent(self, messages: Sequence[ChatMessage]) -> list[JSONObject]:
+        blocks = (block for message in messages for block in message.blocks)
+        if any(isinstance(block, ImageBlock) for block in blocks) and not self._sees:
+            raise InvalidRequestError(f"the model of {self._names[0]!r} is known to take no images")
+        return to_wire(messages)
 
     def _formatted(self, prompt: str, formatted: bool) -> str:
         render = self.completion_to_prompt

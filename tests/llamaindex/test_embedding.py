@@ -108,7 +108,7 @@ def test_arguments() -> None:
     assert {model.model for model in names} == {"e"}
     with pytest.raises(ConfigurationError, match="different values"):
         FoundationModelEmbedding("e", model_name="f")
-    with pytest.raises(ValidationError, match="dimension\n"):
+    with pytest.raises(ValidationError, match="did you mean dimensions?"):
         FoundationModelEmbedding("e", dimension=3)
 
 
@@ -181,7 +181,7 @@ def test_each_call_is_one_span(caller: Any, embed_model: FoundationModelEmbeddin
     finally:
         root.span_handlers.remove(spans)
     ours = [span.id_ for span in spans.completed_spans if span.id_.startswith("FoundationModelEmbedding.")]
-    assert len([id for id in ours if "._" not in id]) == 1
+    assert len([name for name in ours if "._" not in name]) == 1
 
 
 # Caches
