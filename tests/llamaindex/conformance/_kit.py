@@ -66,6 +66,13 @@ class Witness(BaseEventHandler):
         """The kinds of the events whose names end so."""
         return [name for event in self.events if (name := event.class_name()).endswith(ends)]
 
+    def public_spans(self, kind: type) -> list[str]:
+        """The public methods of a class that were called, each as often as a tracer would show it."""
+        prefix = f"{kind.__name__}."
+        ids = [span.id_ for span in self.spans.completed_spans if span.id_.startswith(prefix)]
+        names = [id_.removeprefix(prefix).partition("-")[0] for id_ in ids]
+        return [name for name in names if not name.startswith("_")]
+
 
 @contextmanager
 def watched() -> Iterator[Witness]:

@@ -14,6 +14,7 @@ from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugH
 from llama_index.core.llms.llm import LLM
 from llama_index.core.llms.loading import load_llm
 from llama_index.core.prompts import PromptTemplate
+from pydantic import BaseModel
 
 from ._kit import Calls, watched
 from ._tools import ToolConformance
@@ -77,13 +78,14 @@ class LLMConformance(ToolConformance):
 
     @each_call
     def test_raw_is_plain_data(self, model: LLM, call: Calls, name: str) -> None:
-        """Handlers call `dict(raw)`, agents and workflows store it as JSON."""
+        """Handlers call `dict(raw)`; agents and workflows store it as JSON."""
         raw = call.answer(model, name, question(name)).raw
+        raw = raw.model_dump(mode="json") if isinstance(raw, BaseModel) else raw
         assert isinstance(raw, dict)
         assert json.loads(json.dumps(raw)) == raw
 
     @each_call
-    def test_usage_comes_with_every_answer(self, model: LLM, call: Calls, name: str) -> None:
+    def test_usage_comes_with_every_answer_once(self, model: LLM, call: Calls, name: str) -> None:
         if not self.has_usage:
             pytest.skip("the service counts no tokens")
         items = (
@@ -124,7 +126,7 @@ class LLMConformance(ToolConformance):
     def test_each_call_is_one_span(self, model: LLM, call: Calls, name: str) -> None:
         with watched() as witness:
             call.answer(model, name, question(name))
-        assert len(witness.spans.completed_spans) == 1
+        assert witness.public_spans(type(model)) == [name if call.loop is None else f"a{name}"]
         assert not witness.spans.open_spans
 
     @each_call

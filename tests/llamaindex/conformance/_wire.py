@@ -82,7 +82,7 @@ class LLMWireConformance(Wire):
     def test_the_name_of_an_endpoint_decides_nothing(
         self, on: Any, call: Calls, server: FaultServer, name: str
     ) -> None:
-        model = on(self._hello(name), model="o1-rollout", temperature=0.25, max_tokens=5)
+        model = on(self._hello(name), model="o1-mini", temperature=0.25, max_tokens=5)
         call.answer(model, name, [ChatMessage(role="system", content="be brief"), *HI])
         sent = body(server)
         assert (sent["messages"][0]["role"], sent["temperature"], sent["max_tokens"]) == ("system", 0.25, 5)
