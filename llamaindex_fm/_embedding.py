@@ -201,4 +201,5 @@ class FoundationModelEmbedding(Connected, BaseEmbedding):
         return KeyedCache(store, query, {**vector, "instruction": self.text_instruction})
 
 
+FoundationModelEmbedding.__module__ = "llamaindex_fm"  # as for the LLM
 RECOGNIZED_EMBEDDINGS[FoundationModelEmbedding.class_name()] = FoundationModelEmbedding

@@ -364,4 +364,5 @@ def _said(prompt: str) -> list[ChatMessage]:
     return [ChatMessage(role=MessageRole.USER, content=prompt)]
 
 
+FoundationModelLLM.__module__ = "llamaindex_fm"  # where it is to be found: pickles and MLflow's settings name the place
 RECOGNIZED_LLMS[FoundationModelLLM.class_name()] = FoundationModelLLM
