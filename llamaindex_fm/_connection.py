@@ -18,8 +18,10 @@ ELSEWHERE = {
     "additional_kwargs": "extra_body",
     "http_client": "client=Client(..., http_client=...)",
     "async_http_client": "client=AsyncClient(..., http_client=...)",
+    "default_headers": "client=Client(..., http_client=...)",
+    "is_chat_model": "task",
+    "should_use_structured_outputs": "structured_output",
     "dimension": "dimensions",
-    "strict": "extra_body",
 }
 """What other adapters call an argument, and what it is called here."""
 SHARED_BY_COPIES = ("callback_manager", "rate_limiter", "embeddings_cache")

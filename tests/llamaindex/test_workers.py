@@ -74,8 +74,7 @@ def run(ws: Workspace, tmp_path: Path) -> Any:
     return start
 
 
-@pytest.mark.parametrize("splitter", ["sentences", "tokens"])
-@pytest.mark.parametrize("way", ["run", "arun"])
+@pytest.mark.parametrize(("splitter", "way"), [("sentences", "run"), ("sentences", "arun"), ("tokens", "run")])
 def test_workers_need_no_internet(run: Any, splitter: str, way: str) -> None:
     done = run(splitter, way)
     assert done.returncode == 0, done.stderr
