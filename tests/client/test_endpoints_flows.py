@@ -18,7 +18,6 @@ from fm_client import (
     NotFoundError,
     ResponseFormatError,
     Route,
-    ServerError,
 )
 from fm_client import _endpoints as flows
 from fm_client._endpoints import AsyncEndpoints, Endpoints
@@ -374,13 +373,6 @@ def test_without_wait_the_answer_is_returned_as_it_came(verbs: Any) -> None:
 
     assert verbs(stage)("create", "e", external_model=OPENAI).is_updating
     assert len(stage.sent) == 1
-
-
-def test_a_look_at_an_endpoint_can_be_short(verbs: Any) -> None:
-    stage = Stage(reply({"message": "busy"}, 503))
-    with pytest.raises(ServerError):
-        verbs(stage)("get", "e", timeout=5, max_retries=0)
-    assert [(request.method, request.timeout.total) for request in stage.sent] == [("GET", 5.0)]
 
 
 def test_a_flow_does_nothing_before_it_is_driven() -> None:
