@@ -51,6 +51,8 @@ class Connected(BaseComponent):
     @model_validator(mode="before")
     @classmethod
     def _check_names(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):  # an object that is one already
+            return given
         known = {*cls.model_fields, "token", "client", "endpoint"}
         if unknown := [name for name in given if name not in known]:
             raise ValueError("; ".join(_unknown(cls.__name__, name, known) for name in unknown))

@@ -9,8 +9,8 @@ JSONObject = dict[str, Any]
 DEFINITIONS = ("$defs", "definitions")
 
 
-class Recursive(Exception):  # noqa: N818  # it is no error: such a schema stays as it is
-    """A definition refers to itself."""
+class NoFlatForm(Exception):  # noqa: N818  # it is no error: such a schema stays as it is
+    """A definition refers to itself, or to what is none."""
 
 
 def flat(schema: Mapping[str, Any]) -> JSONObject:
@@ -19,11 +19,11 @@ def flat(schema: Mapping[str, Any]) -> JSONObject:
     >>> flat({"properties": {"a": {"anyOf": [{"type": "integer"}, {"type": "null"}]}}})
     {'properties': {'a': {'type': ['integer', 'null']}}}
     """
-    known = {name: value for key in DEFINITIONS for name, value in (schema.get(key) or {}).items()}
+    known = {f"#/{key}/{name}": value for key in DEFINITIONS for name, value in (schema.get(key) or {}).items()}
     own = {key: value for key, value in schema.items() if key not in DEFINITIONS}
     try:
         worked: JSONObject = _worked(own, known, ())
-    except Recursive:
+    except NoFlatForm:
         return dict(schema)
     return worked
 
@@ -33,13 +33,13 @@ def _worked(node: Any, known: Mapping[str, Any], within: tuple[str, ...]) -> Any
         return [_worked(item, known, within) for item in node]
     if not isinstance(node, dict):
         return node
-    name = str(node.get("$ref")).rpartition("/")[2]
-    if isinstance(node.get("$ref"), str) and name in known:
-        if name in within:
-            raise Recursive(name)
-        beside = {key: value for key, value in node.items() if key != "$ref"}
-        return _worked({**known[name], **beside}, known, (*within, name))
-    return _nullable({key: _worked(value, known, within) for key, value in node.items()})
+    ref = node.get("$ref")
+    if not isinstance(ref, str):  # a property may have that name
+        return _nullable({key: _worked(value, known, within) for key, value in node.items()})
+    if ref in within or ref not in known:
+        raise NoFlatForm(ref)
+    beside = {key: value for key, value in node.items() if key != "$ref"}
+    return _worked({**known[ref], **beside}, known, (*within, ref))
 
 
 def _nullable(node: JSONObject) -> JSONObject:

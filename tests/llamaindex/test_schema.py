@@ -66,11 +66,12 @@ def test_what_may_be_null_is_a_type_with_null() -> None:
     [
         Tree.model_json_schema(),
         {"$ref": "#/elsewhere/A"},
+        {"$ref": "#/$defs/A/properties/b", "$defs": {"A": {"properties": {"b": {"type": "string"}}}}},
         {"properties": {"$defs": {"type": "string"}}},
         {"anyOf": [{"type": "null"}, {"type": "null"}]},
         {"anyOf": [{"type": "null"}, {"anyOf": []}]},
     ],
-    ids=["recursive", "unknown", "property of that name", "nothing but null", "nested"],
+    ids=["recursive", "unknown", "inside of a definition", "property of that name", "nothing but null", "nested"],
 )
 def test_what_has_no_flat_form_stays(schema: dict[str, Any]) -> None:
     before = json.dumps(schema)
