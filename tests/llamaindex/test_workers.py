@@ -55,7 +55,7 @@ def main(splitter, way):
 if __name__ == "__main__":
     main(*sys.argv[1:3])
 """
-WAIT = 60.0
+WAIT = 100.0
 """Seconds after which a pipeline counts as one that waits for ever; it takes some five."""
 
 
