@@ -31,6 +31,8 @@ from fm_client import (
 from ._config import PROVIDER
 from ._messages import CALL_EXTRAS, CUT_OFF
 
+_TOLD = ("reasoning_content", "reasoning", "refusal", "id", "custom_outputs")
+"""What of the fields beside a content has a place of its own, or is none of the application's business."""
 _MERGED = ("text", "reasoning", "thinking")
 """Kinds of parts that arrive in pieces; any other is a part of its own."""
 
@@ -90,7 +92,13 @@ def metadata(response: ChatResponse | CompletionResponse) -> dict[str, Any]:
         "request_id": response.request_id,
         "dropped_params": list(response.dropped_params) or None,
     }
+    if isinstance(response, ChatResponse) and response.choices and (told := _custom_outputs(response.message)):
+        found["custom_outputs"] = told
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _custom_outputs(message: Message) -> Any:
+    return (message.model_extra or {}).get("custom_outputs")
 
 
 class ChunkReader:
@@ -135,7 +143,7 @@ class ChunkReader:
             ],
             usage_metadata=usage_metadata(chunk.usage),
             response_metadata=metadata(response),
-            additional_kwargs=_call_extras(calls),
+            additional_kwargs=_whole_asides(response.message) if response.choices else {},
             chunk_position="last",
         )
         reason = response.finish_reason
@@ -175,7 +183,7 @@ class ChunkReader:
 def _is_closed(part: dict[str, Any]) -> bool:
     pieces = part["summary"] if isinstance(part.get("summary"), list) else []
     signed = [part, *(piece for piece in pieces if isinstance(piece, dict))]
-    return any(piece.get("signature") or piece.get("citations") for piece in signed)
+    return any(piece.get(key) for piece in signed for key in ("signature", "data", "citations"))
 
 
 def _copied(content: str | list[dict[str, Any]] | None) -> str | list[str | dict[str, Any]]:
@@ -203,12 +211,18 @@ def _call_piece(piece: ToolCallDelta) -> ToolCallChunk:
 
 
 def _asides(message: Any) -> dict[str, Any]:
-    """What stands beside the content of a message (or of a piece of one)."""
+    """What stands beside the content of a message, or of a piece of one: of that, texts that come in pieces."""
     extra = message.model_extra or {}
     reasoning = extra.get("reasoning_content") or extra.get("reasoning")
     asides = {"reasoning_content": reasoning, "refusal": extra.get("refusal")}
     found = {name: value for name, value in asides.items() if isinstance(value, str) and value}
-    return found | (_call_extras(message.tool_calls) if isinstance(message, Message) else {})
+    return found | (_whole_asides(message) if isinstance(message, Message) else {})
+
+
+def _whole_asides(message: Message) -> dict[str, Any]:
+    """What else stands there (`annotations`, `audio`, …), and what belongs to the calls."""
+    extra = {key: value for key, value in (message.model_extra or {}).items() if key not in _TOLD and value}
+    return extra | _call_extras(message.tool_calls)
 
 
 def _call_extras(calls: list[ToolCall] | None) -> dict[str, Any]:

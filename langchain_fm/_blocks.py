@@ -62,7 +62,7 @@ def _of_content(content: str | list[Any]) -> Iterator[Block]:
                 yield {"type": "text", "text": part}
         elif part.get("type") == "reasoning" and "summary" in part:
             yield from _reasoning(part)
-        elif part.get("type") == "thinking":
+        elif part.get("type") in ("thinking", "redacted_thinking"):
             yield _reasoned(part.get("thinking"), part, part)
         elif part.get("type") not in _CALLS:
             yield _standard(part)
@@ -73,8 +73,9 @@ def _reasoning(part: Block) -> Iterator[Block]:
 
 
 def _reasoned(text: Any, piece: Block, part: Block) -> Block:
-    signature = {"extras": {"signature": piece["signature"]}} if piece.get("signature") else {}
-    return {"type": "reasoning", "reasoning": text or "", **signature, **_index(part)}
+    kept = {key: value for key, value in piece.items() if key in ("signature", "data") and value}
+    extras = {"extras": kept} if kept else {}
+    return {"type": "reasoning", "reasoning": text or "", **extras, **_index(part)}
 
 
 def _standard(part: Block) -> Block:

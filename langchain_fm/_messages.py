@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from langchain_core.messages import (
     AIMessage,
@@ -19,13 +19,15 @@ from langchain_core.messages import (
 from fm_client import InvalidRequestError
 
 from ._config import PROVIDER
-from ._parts import Block, is_reasoning, is_signed, to_parts
+from ._parts import Block, is_portable, to_parts
 
 CALL_EXTRAS = "tool_call_extras"
 """Key of `additional_kwargs`: what a route wants back with a call besides its name and arguments, by the call's id."""
 CUT_OFF = '"}]"}]'
 """Ends the arguments of a streamed call that cannot be read, and is not sent back. LangChain completes unfinished JSON,
 and would offer a call that was cut off for execution; with these characters no unfinished object can go on."""
+SHOWN = "Result of tool call {}:"
+SHOWN_LATER = "The result follows in the user's message."
 ERROR_PREFIX = "Error: "
 """Tells a model that a tool failed: the chat format has no field for `ToolMessage.status`."""
 
@@ -34,7 +36,29 @@ Wire = dict[str, Any]
 
 def to_wire(messages: Sequence[BaseMessage]) -> list[Wire]:
     """The messages of a request."""
-    return [wire for message in messages for wire in _translate(message)]
+    return list(_shown_by_user(wire for message in messages for wire in _translate(message)))
+
+
+def _shown_by_user(wires: Iterable[Wire]) -> Iterator[Wire]:
+    """The wires; what results of tools show besides text follows them as a user's message, where a route takes it."""
+    shown: list[Block] = []
+    for wire in wires:
+        if wire["role"] != "tool" and shown:
+            yield {"role": "user", "content": shown}
+            shown = []
+        yield _text_only(wire, shown) if wire["role"] == "tool" else wire
+    if shown:
+        yield {"role": "user", "content": shown}
+
+
+def _text_only(wire: Wire, shown: list[Block]) -> Wire:
+    """A tool's result without its pictures and files, which are added to `shown`."""
+    content = wire["content"]
+    media = [part for part in content if part["type"] != "text"] if isinstance(content, list) else []
+    if not media:
+        return wire
+    shown += [{"type": "text", "text": SHOWN.format(wire["tool_call_id"])}, *media]
+    return {**wire, "content": [part for part in content if part not in media] or SHOWN_LATER}
 
 
 def _translate(message: BaseMessage) -> list[Wire]:
@@ -98,11 +122,11 @@ def _assistant(message: AIMessage) -> Wire:
 
 
 def _replayable(message: AIMessage) -> list[Any]:
-    """The content without other providers' reasoning, unless it is signed: it means something to its own only."""
+    """The content without what means something to another provider only: unsigned reasoning, tools that it ran."""
     blocks = message.content if isinstance(message.content, list) else []
     if message.response_metadata.get("model_provider", PROVIDER) == PROVIDER:
         return blocks
-    return [block for block in blocks if not is_reasoning(block) or is_signed(cast("Block", block))]
+    return [block for block in blocks if is_portable(block)]
 
 
 def _calls(message: AIMessage) -> list[Wire]:

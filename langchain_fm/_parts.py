@@ -13,7 +13,10 @@ TOOL_BLOCKS = frozenset(
     {"tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "input_json_delta", "function_call"}
 )
 """Blocks that stand for a tool call; on the wire it is in `tool_calls`."""
-_REASONING = frozenset({"reasoning", "thinking", "redacted_thinking"})
+_REASONING = frozenset({"reasoning", "thinking"})
+_PORTABLE = TOOL_BLOCKS | {"text", "text-plain", "image", "image_url", "audio", "input_audio", "file", "document"}
+_SEALS = ("signature", "data")
+"""What reasoning is signed with, or holds instead of a text when it is encrypted."""
 # LangChain's own bookkeeping, which the service would refuse as unknown fields.
 _BOOKKEEPING = frozenset({"index", "id", "extras", "annotations"})
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"}
@@ -39,25 +42,27 @@ def to_part(block: str | Block) -> Block | None:
 
 
 def to_reasoning(block: Block) -> Block | None:
-    """Reasoning as the service takes it back: signed or not, as it was given."""
+    """Reasoning as the service takes it back: signed, encrypted or neither, as it was given."""
     if "summary" in block:
         summary = [{k: v for k, v in piece.items() if k != "index"} for piece in block["summary"] or []]
         return {**_without(block, {"index"}), "summary": summary}
     text = block.get("reasoning") or block.get("thinking") or ""
-    signature = block.get("signature") or (block.get("extras") or {}).get("signature")
-    if not text and not signature:
+    extras = block.get("extras") or {}
+    known = {name: value for name in _SEALS if (value := block.get(name) or extras.get(name))}
+    if not text and not known:
         return None
-    piece = {"type": "summary_text", "text": text} | ({"signature": signature} if signature else {})
-    return {"type": "reasoning", "summary": [piece]}
+    said = {"type": "summary_encrypted_text"} if "data" in known else {"type": "summary_text", "text": text}
+    return {"type": "reasoning", "summary": [{**said, **known}]}
 
 
-def is_reasoning(block: str | Block) -> bool:
-    """Whether a block is reasoning, in whichever spelling."""
-    return isinstance(block, dict) and block.get("type") in _REASONING
+def is_portable(block: str | Block) -> bool:
+    """Whether a block of another provider's answer means something here: signed reasoning does, to who signed it."""
+    if not isinstance(block, dict) or block.get("type") in _PORTABLE:
+        return True
+    return block.get("type") in _REASONING and _is_signed(block)
 
 
-def is_signed(block: Mapping[str, Any]) -> bool:
-    """Whether reasoning has a signature: then it can be sent to the provider that signed it, by whichever route."""
+def _is_signed(block: Mapping[str, Any]) -> bool:
     pieces = block.get("summary") or [block, block.get("extras") or {}]
     return any(isinstance(piece, dict) and piece.get("signature") for piece in pieces)
 
@@ -160,5 +165,5 @@ _TRANSLATIONS: dict[str, Callable[[Block], Block | None]] = {
     "video": _video,
     "reasoning": to_reasoning,
     "thinking": to_reasoning,
-    "redacted_thinking": lambda block: None,
+    "redacted_thinking": to_reasoning,
 }
