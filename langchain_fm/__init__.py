@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 try:
     from ._chat import ChatFoundationModel
     from ._embeddings import FoundationModelEmbeddings
+    from ._init import init_chat_model
 except ModuleNotFoundError as exc:
     if (exc.name or "").partition(".")[0] != "langchain_core":
         raise
@@ -19,7 +20,7 @@ except ModuleNotFoundError as exc:
 if TYPE_CHECKING:
     from ._llm import FoundationModelLLM
 
-__all__ = ["ChatFoundationModel", "FoundationModelEmbeddings", "FoundationModelLLM"]
+__all__ = ["ChatFoundationModel", "FoundationModelEmbeddings", "FoundationModelLLM", "init_chat_model"]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -17,15 +17,19 @@ from pydantic import BaseModel, model_validator
 
 from . import _blocks
 from ._answers import ChunkReader, chat_result
-from ._config import CONFIG, LanguageModel, add_version, estimate_tokens
+from ._config import CONFIG, LanguageModel, add_version, estimate_tokens, first
 from ._errors import model_errors
 from ._messages import to_wire
-from ._structured import Method, model_profile, structured, wire_tool_choice
+from ._profile import profile_of_endpoint, profile_of_name
+from ._structured import Method, structured, wire_tool_choice
 
 if TYPE_CHECKING:  # naming them is not worth their import: callbacks before models would cost a tenth of a second
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
     from langchain_core.runnables import Runnable
+    from langchain_core.runnables.utils import AnyConfigurableField
     from langchain_core.tools import BaseTool
+
+    from ._configurable import ConfigurableChatModel
 
 _blocks.register()
 
@@ -54,6 +58,8 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
     """For instance "low" (GPT OSS)."""
     thinking: dict[str, Any] | None = None
     """For instance {"type": "enabled", "budget_tokens": 1024} (Claude)."""
+    custom_inputs: builtins.dict[str, Any] | None = None
+    """For agents behind an endpoint; their `custom_outputs` are in `response_metadata`."""
 
     @model_validator(mode="after")
     def _set_fm_version(self) -> Self:
@@ -161,6 +167,31 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
         """
         return structured(self, schema, method=method, include_raw=include_raw, strict=strict, **kwargs)
 
+    def load_profile(self) -> ModelProfile | None:
+        """Ask the endpoint what it serves, once, and keep that as `profile`: the catalog knows hosted models only.
+
+        A profile that is known decides the method of `with_structured_output`. Needs the right to view the endpoint.
+        """
+        with model_errors():
+            self.profile = profile_of_endpoint(self.clients.sync.endpoints.get(first(self.model)))
+        return self.profile
+
+    async def aload_profile(self) -> ModelProfile | None:
+        """`load_profile`, awaited."""
+        with model_errors():
+            self.profile = profile_of_endpoint(await self.clients.aio.endpoints.get(first(self.model)))
+        return self.profile
+
+    def configurable_fields(self, **kwargs: AnyConfigurableField) -> ConfigurableChatModel:
+        """The model with fields that the configuration of a call can set; tools and schemas can be bound as before."""
+        from ._configurable import ConfigurableChatModel
+
+        return ConfigurableChatModel(default=self, fields=kwargs)
+
+    def _extra_body(self, given: Mapping[str, Any]) -> builtins.dict[str, Any] | None:
+        custom = given.get("custom_inputs", self.custom_inputs)
+        return {**(super()._extra_body(given) or {}), **({"custom_inputs": custom} if custom else {})} or None
+
     def get_num_tokens(self, text: str) -> int:
         """About how many tokens; exactly if `custom_get_token_ids` is set. Never asks a network."""
         return len(self.custom_get_token_ids(text)) if self.custom_get_token_ids else estimate_tokens(text)
@@ -181,4 +212,4 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
         return self._cache_key(stop, kwargs)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return model_profile(self.model)
+        return profile_of_name(first(self.model))
