@@ -35,6 +35,10 @@ _TOLD = ("reasoning_content", "reasoning", "refusal", "id", "custom_outputs")
 """What of the fields beside a content has a place of its own, or is none of the application's business."""
 _MERGED = ("text", "reasoning", "thinking")
 """Kinds of parts that arrive in pieces; any other is a part of its own."""
+_PIECED = ("summary", "content")
+"""Where the texts of reasoning stand."""
+_SEALS = ("signature", "data", "citations", "encrypted_content")
+"""What ends a part: what comes after it is another one."""
 
 
 def chat_result(response: ChatResponse) -> ChatResult:
@@ -94,6 +98,8 @@ def metadata(response: ChatResponse | CompletionResponse) -> dict[str, Any]:
     }
     if isinstance(response, ChatResponse) and response.choices and (told := _custom_outputs(response.message)):
         found["custom_outputs"] = told
+    if isinstance(response, ChatResponse) and response.messages:
+        found["messages"] = [message.to_dict() for message in response.messages]
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -162,16 +168,20 @@ class ChunkReader:
         return [self._indexed({"type": "text", "text": content})] if self._index >= 0 else content
 
     def _indexed(self, part: dict[str, Any]) -> dict[str, Any]:
-        kind = (part.get("type"), part.get("index"))
+        message = part.get("id") if part.get("type") == "text" else None
+        kind = (part.get("type"), part.get("index"), message)
         if kind != self._kind or part.get("type") not in _MERGED:
             self._kind, self._piece, self._piece_index = kind, None, -1
             self._index += 1
+        elif message is not None:
+            part = {key: value for key, value in part.items() if key != "id"}  # LangChain would write it twice
         if _is_closed(part):
             self._kind = None  # a signature is for what stands before it: what comes after is another part
-        found = {**part, "index": self._index}
-        if isinstance(part.get("summary"), list):
-            found["summary"] = [self._indexed_piece(piece) for piece in part["summary"] if isinstance(piece, dict)]
-        return found
+        pieces = {name: self._pieces(part[name]) for name in _PIECED if isinstance(part.get(name), list)}
+        return {**part, **pieces, "index": self._index}
+
+    def _pieces(self, pieces: list[Any]) -> list[dict[str, Any]]:
+        return [self._indexed_piece(piece) for piece in pieces if isinstance(piece, dict)]
 
     def _indexed_piece(self, piece: dict[str, Any]) -> dict[str, Any]:
         if self._piece_index < 0 or piece.get("type") != self._piece:
@@ -182,8 +192,9 @@ class ChunkReader:
 
 def _is_closed(part: dict[str, Any]) -> bool:
     pieces = part["summary"] if isinstance(part.get("summary"), list) else []
-    signed = [part, *(piece for piece in pieces if isinstance(piece, dict))]
-    return any(piece.get(key) for piece in signed for key in ("signature", "data", "citations"))
+    sealed = [part, *(piece for piece in pieces if isinstance(piece, dict))]
+    ends = part.get("type") == "reasoning" and bool(part.get("id"))
+    return ends or any(piece.get(key) for piece in sealed for key in _SEALS)
 
 
 def _copied(content: str | list[dict[str, Any]] | None) -> str | list[str | dict[str, Any]]:

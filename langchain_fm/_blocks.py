@@ -60,7 +60,7 @@ def _of_content(content: str | list[Any]) -> Iterator[Block]:
         if isinstance(part, str):
             if part:
                 yield {"type": "text", "text": part}
-        elif part.get("type") == "reasoning" and "summary" in part:
+        elif part.get("type") == "reasoning" and "reasoning" not in part:
             yield from _reasoning(part)
         elif part.get("type") in ("thinking", "redacted_thinking"):
             yield _reasoned(part.get("thinking"), part, part)
@@ -69,7 +69,12 @@ def _of_content(content: str | list[Any]) -> Iterator[Block]:
 
 
 def _reasoning(part: Block) -> Iterator[Block]:
-    return (_reasoned(piece.get("text"), piece, part) for piece in part["summary"] or [])
+    """A block for each signed piece; an item of the Responses API is one block, with what it is sealed with."""
+    sealed = {key: part[key] for key in ("id", "encrypted_content") if part.get(key)}
+    if not sealed:
+        return (_reasoned(piece.get("text"), piece, part) for piece in part.get("summary") or part.get("content") or [])
+    text = "".join(piece.get("text") or "" for piece in part.get("summary") or part.get("content") or [])
+    return iter([{"type": "reasoning", "reasoning": text, "extras": sealed, **_index(part)}])
 
 
 def _reasoned(text: Any, piece: Block, part: Block) -> Block:

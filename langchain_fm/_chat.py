@@ -34,6 +34,10 @@ if TYPE_CHECKING:  # naming them is not worth their import: callbacks before mod
 _blocks.register()
 
 
+def _wire(messages: list[BaseMessage], params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return to_wire(messages, as_items=params.get("api") == "responses")
+
+
 class ChatFoundationModel(LanguageModel, BaseChatModel):
     """A chat model behind a serving endpoint: hosted, provisioned or external.
 
@@ -60,6 +64,8 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
     """For instance {"type": "enabled", "budget_tokens": 1024} (Claude)."""
     custom_inputs: builtins.dict[str, Any] | None = None
     """For agents behind an endpoint; their `custom_outputs` are in `response_metadata`."""
+    use_responses_api: bool | None = None
+    """Ask by the Responses API: for agents that speak it, and for OpenAI's models, some of which speak nothing else."""
 
     @model_validator(mode="after")
     def _set_fm_version(self) -> Self:
@@ -79,7 +85,7 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
     ) -> ChatResult:
         model, params = self._call(stop, kwargs)
         with model_errors():
-            return chat_result(self.clients.sync.chat(model, to_wire(messages), **params))
+            return chat_result(self.clients.sync.chat(model, _wire(messages, params), **params))
 
     async def _agenerate(
         self,
@@ -90,7 +96,7 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
     ) -> ChatResult:
         model, params = self._call(stop, kwargs)
         with model_errors():
-            return chat_result(await self.clients.aio.chat(model, to_wire(messages), **params))
+            return chat_result(await self.clients.aio.chat(model, _wire(messages, params), **params))
 
     def _stream(
         self,
@@ -102,7 +108,7 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
         reader = ChunkReader()
         with model_errors():
             model, params = self._stream_call(stop, kwargs)
-            for piece in self.clients.sync.stream_chat(model, to_wire(messages), **params):
+            for piece in self.clients.sync.stream_chat(model, _wire(messages, params), **params):
                 if (chunk := reader.read(piece)) is not None:
                     if run_manager:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -118,11 +124,18 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
         reader = ChunkReader()
         with model_errors():
             model, params = self._stream_call(stop, kwargs)
-            async for piece in self.clients.aio.stream_chat(model, to_wire(messages), **params):
+            async for piece in self.clients.aio.stream_chat(model, _wire(messages, params), **params):
                 if (chunk := reader.read(piece)) is not None:
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
+
+    def _call(
+        self, stop: str | list[str] | None, given: Mapping[str, Any]
+    ) -> tuple[str | list[str], builtins.dict[str, Any]]:
+        wanted = given.get("use_responses_api", self.use_responses_api)
+        api = {"api": "responses"} if wanted else {}
+        return super()._call(stop, {**api, **{k: v for k, v in given.items() if k != "use_responses_api"}})
 
     def _should_stream(self, *, async_api: bool, run_manager: Any = None, **kwargs: Any) -> bool:
         # Several answers are not streamed only because somebody listens; who calls `stream` is told so.
@@ -187,10 +200,6 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
         from ._configurable import ConfigurableChatModel
 
         return ConfigurableChatModel(default=self, fields=kwargs)
-
-    def _extra_body(self, given: Mapping[str, Any]) -> builtins.dict[str, Any] | None:
-        custom = given.get("custom_inputs", self.custom_inputs)
-        return {**(super()._extra_body(given) or {}), **({"custom_inputs": custom} if custom else {})} or None
 
     def get_num_tokens(self, text: str) -> int:
         """About how many tokens; exactly if `custom_get_token_ids` is set. Never asks a network."""

@@ -188,7 +188,6 @@ class LanguageModel(Connection):
         if stop is not None:
             params["stop"] = stop
         params["extra_body"] = self._extra_body(given)
-        params.pop("custom_inputs", None)
         if self.client is not None:  # which has limits of its own: this model's go along with each call
             params = {"timeout": self.timeout, "max_retries": self.max_retries, **params}
         model = params.pop("model", None) or params.pop("endpoint", None) or self.model

@@ -19,7 +19,7 @@ from langchain_core.messages import (
 from fm_client import InvalidRequestError
 
 from ._config import PROVIDER
-from ._parts import Block, is_portable, to_parts
+from ._parts import Block, is_item, is_portable, to_items, to_parts
 
 CALL_EXTRAS = "tool_call_extras"
 """Key of `additional_kwargs`: what a route wants back with a call besides its name and arguments, by the call's id."""
@@ -34,9 +34,10 @@ ERROR_PREFIX = "Error: "
 Wire = dict[str, Any]
 
 
-def to_wire(messages: Sequence[BaseMessage]) -> list[Wire]:
-    """The messages of a request."""
-    return list(_shown_by_user(wire for message in messages for wire in _translate(message)))
+def to_wire(messages: Sequence[BaseMessage], *, as_items: bool = False) -> list[Wire]:
+    """The messages of a request. `as_items`: of one of the Responses API, where all items of an answer go back."""
+    wires = (wire for message in messages for wire in _translate(message, as_items))
+    return list(wires if as_items else _shown_by_user(wires))
 
 
 def _shown_by_user(wires: Iterable[Wire]) -> Iterator[Wire]:
@@ -61,10 +62,10 @@ def _text_only(wire: Wire, shown: list[Block]) -> Wire:
     return {**wire, "content": [part for part in content if part not in media] or SHOWN_LATER}
 
 
-def _translate(message: BaseMessage) -> list[Wire]:
+def _translate(message: BaseMessage, as_items: bool) -> list[Wire]:
     match message:
         case AIMessage():
-            return [_assistant(message)]
+            return [_assistant(message, as_items)]
         case ToolMessage():
             return [_tool(message)]
         case HumanMessage():
@@ -112,21 +113,22 @@ def _marked(content: str | list[Block]) -> str | list[Block]:
     return content if content.lower().startswith("error") else ERROR_PREFIX + content
 
 
-def _assistant(message: AIMessage) -> Wire:
+def _assistant(message: AIMessage, as_items: bool) -> Wire:
     content: str | list[Any] | None = message.content
     if isinstance(content, list):
-        content = to_parts(_replayable(message)) or ""
+        content = _replayed(message, as_items) or ""
     calls = _calls(message)
     wire: Wire = {"role": "assistant", "content": content or (None if calls else "")}
     return _named({**wire, "tool_calls": calls} if calls else wire, message)
 
 
-def _replayable(message: AIMessage) -> list[Any]:
-    """The content without what means something to another provider only: unsigned reasoning, tools that it ran."""
-    blocks = message.content if isinstance(message.content, list) else []
-    if message.response_metadata.get("model_provider", PROVIDER) == PROVIDER:
-        return blocks
-    return [block for block in blocks if is_portable(block)]
+def _replayed(message: AIMessage, as_items: bool) -> list[Block]:
+    """The content without what means something elsewhere only: to another provider, or in the other API."""
+    blocks = [*message.content]
+    ours = message.response_metadata.get("model_provider", PROVIDER) == PROVIDER
+    if ours and as_items:
+        return to_items(blocks)
+    return to_parts(block for block in blocks if (not is_item(block) if ours else is_portable(block)))
 
 
 def _calls(message: AIMessage) -> list[Wire]:

@@ -44,8 +44,7 @@ def to_part(block: str | Block) -> Block | None:
 def to_reasoning(block: Block) -> Block | None:
     """Reasoning as the service takes it back: signed, encrypted or neither, as it was given."""
     if "summary" in block:
-        summary = [{k: v for k, v in piece.items() if k != "index"} for piece in block["summary"] or []]
-        return {**_without(block, {"index"}), "summary": summary}
+        return {**_without(block, {"index"}), "summary": _unindexed(block["summary"])}
     text = block.get("reasoning") or block.get("thinking") or ""
     extras = block.get("extras") or {}
     known = {name: value for name in _SEALS if (value := block.get(name) or extras.get(name))}
@@ -53,6 +52,44 @@ def to_reasoning(block: Block) -> Block | None:
         return None
     said = {"type": "summary_encrypted_text"} if "data" in known else {"type": "summary_text", "text": text}
     return {"type": "reasoning", "summary": [{**said, **known}]}
+
+
+def to_items(blocks: Iterable[str | Block]) -> list[Block]:
+    """The parts of an answer of the Responses API, each as it came."""
+    return [part for block in blocks if (part := _to_item(block)) is not None]
+
+
+def is_item(block: str | Block) -> bool:
+    """Whether a block is an item of the Responses API or a step of an agent, which chat does not know."""
+    if not isinstance(block, dict):
+        return False
+    part = block["value"] if block.get("type") == "non_standard" else block
+    kind = str(part.get("type"))
+    sealed = any(key in part or key in (part.get("extras") or {}) for key in ("id", "encrypted_content"))
+    return kind.endswith(("_call", "_call_output")) or (kind == "reasoning" and sealed)
+
+
+def _to_item(block: str | Block) -> Block | None:
+    if isinstance(block, str):
+        return to_part(block)
+    if block.get("type") == "non_standard":
+        return _without(block["value"], {"index"})
+    if block.get("type") == "reasoning":
+        return _reasoning_item(block)
+    return _without(block, {"index"}) if block.get("type") == "text" or is_item(block) else to_part(block)
+
+
+def _reasoning_item(block: Block) -> Block | None:
+    if "reasoning" not in block:
+        pieces = {name: _unindexed(block[name]) for name in ("summary", "content") if name in block}
+        return {"summary": [], **_without(block, {"index"}), **pieces}
+    extras = block.get("extras") or {}
+    text = [{"type": "summary_text", "text": block["reasoning"]}] if block["reasoning"] else []
+    return {"type": "reasoning", "summary": text, **extras} if extras else None
+
+
+def _unindexed(pieces: Any) -> list[Block]:
+    return [_without(piece, {"index"}) for piece in pieces or []]
 
 
 def is_portable(block: str | Block) -> bool:
