@@ -115,6 +115,8 @@ class ChunkReader:
         self._piece: str | None = None
         self._index = -1
         self._piece_index = -1
+        self._calls: dict[int, str] = {}
+        self._texts: dict[str, int] = {}
 
     def read(self, chunk: ChatChunk) -> ChatGenerationChunk | None:
         """A chunk of the first answer; None for one that says nothing."""
@@ -125,6 +127,7 @@ class ChunkReader:
 
     def _read(self, choice: ChunkChoice) -> ChatGenerationChunk | None:
         calls = [_call_piece(piece) for piece in choice.delta.tool_calls or []]
+        self._calls |= {piece.index: piece.id for piece in choice.delta.tool_calls or [] if piece.id}
         content = self._content(choice.delta.content)
         asides = _asides(choice.delta)
         if not (content or calls or asides or choice.logprobs):
@@ -140,12 +143,16 @@ class ChunkReader:
         )
 
     def _last(self, chunk: ChatChunk, response: ChatResponse) -> ChatGenerationChunk:
-        """The closing chunk: usage and metadata, once, because LangChain adds up what comes twice."""
+        """The closing chunk: usage and metadata, once, because LangChain adds up what comes twice.
+
+        Calls that cannot be read, or that an agent has made itself by now, are made unfit for execution.
+        """
         calls = (response.message.tool_calls or []) if response.choices else []
+        valid = {call.id for call in calls if call.is_valid}
         message = AIMessageChunk(
-            content=self._empty,
+            content=self._rest(response) or self._empty,
             tool_call_chunks=[
-                tool_call_chunk(args=CUT_OFF, index=i) for i, call in enumerate(calls) if not call.is_valid
+                tool_call_chunk(args=CUT_OFF, index=i) for i, call_id in self._calls.items() if call_id not in valid
             ],
             usage_metadata=usage_metadata(chunk.usage),
             response_metadata=metadata(response),
@@ -154,6 +161,17 @@ class ChunkReader:
         )
         reason = response.finish_reason
         return ChatGenerationChunk(message=message, generation_info={"finish_reason": reason} if reason else None)
+
+    def _rest(self, response: ChatResponse) -> list[str | dict[str, Any]]:
+        """What an answer's items hold, and their stream said elsewhere or not at all."""
+        content = response.message.content if response.choices else None
+        parts = content if isinstance(content, list) else []
+        refusals: list[str | dict[str, Any]] = [self._indexed(part) for part in parts if part.get("type") == "refusal"]
+        sources = [part for part in parts if part.get("annotations") and part.get("id") in self._texts]
+        return refusals + [
+            {"type": "text", "text": "", "annotations": part["annotations"], "index": self._texts[part["id"]]}
+            for part in sources
+        ]
 
     @property
     def _empty(self) -> str | list[str | dict[str, Any]]:
@@ -175,6 +193,8 @@ class ChunkReader:
             self._index += 1
         elif message is not None:
             part = {key: value for key, value in part.items() if key != "id"}  # LangChain would write it twice
+        if message is not None:
+            self._texts.setdefault(message, self._index)
         if _is_closed(part):
             self._kind = None  # a signature is for what stands before it: what comes after is another part
         pieces = {name: self._pieces(part[name]) for name in _PIECED if isinstance(part.get(name), list)}

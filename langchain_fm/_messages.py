@@ -23,6 +23,7 @@ from ._parts import Block, is_item, is_portable, to_items, to_parts
 
 CALL_EXTRAS = "tool_call_extras"
 """Key of `additional_kwargs`: what a route wants back with a call besides its name and arguments, by the call's id."""
+CALL_OUTPUT = "function_call_output"
 CUT_OFF = '"}]"}]'
 """Ends the arguments of a streamed call that cannot be read, and is not sent back. LangChain completes unfinished JSON,
 and would offer a call that was cut off for execution; with these characters no unfinished object can go on."""
@@ -122,13 +123,17 @@ def _assistant(message: AIMessage, as_items: bool) -> Wire:
     return _named({**wire, "tool_calls": calls} if calls else wire, message)
 
 
-def _replayed(message: AIMessage, as_items: bool) -> list[Block]:
+def _replayed(message: AIMessage, as_items: bool) -> str | list[Block]:
     """The content without what means something elsewhere only: to another provider, or in the other API."""
     blocks = [*message.content]
-    ours = message.response_metadata.get("model_provider", PROVIDER) == PROVIDER
-    if ours and as_items:
+    if message.response_metadata.get("model_provider", PROVIDER) != PROVIDER:
+        return to_parts(block for block in blocks if is_portable(block))
+    if as_items:
         return to_items(blocks)
-    return to_parts(block for block in blocks if (not is_item(block) if ours else is_portable(block)))
+    parts = to_parts(block for block in blocks if not is_item(block))
+    is_text = all(part.keys() == {"type", "text"} for part in parts)
+    # What is left of an agent's items is text, and agents take no parts.
+    return "".join(part["text"] for part in parts) if is_text and any(map(is_item, blocks)) else parts
 
 
 def _calls(message: AIMessage) -> list[Wire]:
@@ -139,9 +144,17 @@ def _calls(message: AIMessage) -> list[Wire]:
         _call(call["id"], call["name"], (call["args"] or "").removesuffix(CUT_OFF))
         for call in message.invalid_tool_calls
     ]
+    answered = {block.get("call_id") for block in _items(message.content) if block.get("type") == CALL_OUTPUT}
+    found = [call for call in found if call["id"] not in answered]  # by an agent, which streamed them
     known = {call["id"] for call in found}
     found += [call for call in _calls_in(message.content) if call["id"] not in known]
     return [_with_extras(call, extras.get(call["id"], {})) for call in found]
+
+
+def _items(content: str | list[Any]) -> Iterator[Block]:
+    for block in content if isinstance(content, list) else []:
+        if isinstance(block, dict):
+            yield block["value"] if block.get("type") == "non_standard" else block
 
 
 def _with_extras(call: Wire, extras: Wire) -> Wire:

@@ -15,6 +15,8 @@ TOOL_BLOCKS = frozenset(
 """Blocks that stand for a tool call; on the wire it is in `tool_calls`."""
 _REASONING = frozenset({"reasoning", "thinking"})
 _PORTABLE = TOOL_BLOCKS | {"text", "text-plain", "image", "image_url", "audio", "input_audio", "file", "document"}
+RAW = "raw"
+"""In `extras` of a block: it holds the reasoning itself, of which there is no summary."""
 _SEALS = ("signature", "data")
 """What reasoning is signed with, or holds instead of a text when it is encrypted."""
 # LangChain's own bookkeeping, which the service would refuse as unknown fields.
@@ -38,7 +40,7 @@ def to_part(block: str | Block) -> Block | None:
     if kind == "non_standard":
         return to_part(block["value"])
     translate = _TRANSLATIONS.get(str(kind))
-    return dict(block) if translate is None else translate(block)
+    return _without(block, {"index"}) if translate is None else translate(block)
 
 
 def to_reasoning(block: Block) -> Block | None:
@@ -66,12 +68,14 @@ def is_item(block: str | Block) -> bool:
     part = block["value"] if block.get("type") == "non_standard" else block
     kind = str(part.get("type"))
     sealed = any(key in part or key in (part.get("extras") or {}) for key in ("id", "encrypted_content"))
+    if kind in TOOL_BLOCKS and kind != "function_call":
+        return False
     return kind.endswith(("_call", "_call_output")) or (kind == "reasoning" and sealed)
 
 
 def _to_item(block: str | Block) -> Block | None:
-    if isinstance(block, str):
-        return to_part(block)
+    if isinstance(block, str) or block.get("type") in TOOL_BLOCKS - {"function_call"}:
+        return to_part(block)  # calls are in `tool_calls`, and where their place matters as items besides
     if block.get("type") == "non_standard":
         return _without(block["value"], {"index"})
     if block.get("type") == "reasoning":
@@ -81,11 +85,13 @@ def _to_item(block: str | Block) -> Block | None:
 
 def _reasoning_item(block: Block) -> Block | None:
     if "reasoning" not in block:
-        pieces = {name: _unindexed(block[name]) for name in ("summary", "content") if name in block}
+        pieces: Block = {name: _unindexed(block[name]) for name in ("summary", "content") if name in block}
         return {"summary": [], **_without(block, {"index"}), **pieces}
-    extras = block.get("extras") or {}
-    text = [{"type": "summary_text", "text": block["reasoning"]}] if block["reasoning"] else []
-    return {"type": "reasoning", "summary": text, **extras} if extras else None
+    extras, text = dict(block.get("extras") or {}), block["reasoning"]
+    if extras.pop(RAW, False):
+        return {"type": "reasoning", "summary": [], **extras, "content": [{"type": "reasoning_text", "text": text}]}
+    summary = [{"type": "summary_text", "text": text}] if text else []
+    return {"type": "reasoning", "summary": summary, **extras} if extras else None
 
 
 def _unindexed(pieces: Any) -> list[Block]:
