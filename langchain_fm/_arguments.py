@@ -22,7 +22,10 @@ _ELSEWHERE = {
     "extra_params": "extra_body= takes what has no argument of its own",
     "model_kwargs": "extra_body= takes what has no argument of its own",
     "stream_usage": "leave it out: the usage comes with every stream, once",
+    "stop_sequences": "it is called stop",
+    "default_headers": "client= takes a fm_client.Client, whose http_client= can have headers",
     "http_client": "client= takes a fm_client.Client, which takes it",
+    "http_async_client": "client= takes a fm_client.AsyncClient, whose http_client= takes it",
 }
 """Arguments of other packages that a caller may bring along."""
 
