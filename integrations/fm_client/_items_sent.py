@@ -24,6 +24,9 @@ _UNKNOWN = (
     "thinking",
 )
 """Fields of a chat request that the Responses API has no like of."""
+_MEANT = ("role", "content", "tool_calls", "tool_call_id")
+_FIELDS = frozenset({*_MEANT, "name", "id", "type", "status", "refusal", "reasoning", "reasoning_content"})
+"""What a message may have. All but what is meant here cannot be told to the API, and is left out."""
 _SAID = ("text", "output_text", "refusal")
 """Parts of an assistant's content that make up its message; all others are items of their own."""
 
@@ -57,6 +60,7 @@ def input_items(messages: Iterable[Mapping[str, Any]]) -> list[JSONObject]:
     items: list[JSONObject] = []
     custom: list[Any] = []
     for i, message in enumerate(messages):
+        _check_message(message, i)
         more = _ITEMS[message["role"]](message, i)
         custom += [item.get("call_id") for item in more if item.get("type") == "custom_tool_call"]
         if message["role"] == "tool" and more[0]["call_id"] in custom:
@@ -72,6 +76,14 @@ def _check(body: Mapping[str, Any]) -> None:
             raise InvalidRequestError(f'{name} does not exist in the Responses API: leave it out, or use api="chat"')
     if body.get("n") not in (None, 1):
         raise InvalidRequestError('the Responses API gives one answer: leave n out, or use api="chat"')
+
+
+def _check_message(message: Mapping[str, Any], i: int) -> None:
+    for key, value in message.items():
+        if not isinstance(key, str):
+            raise InvalidRequestError(f"messages[{i}] has the key {key!r:.60}: keys must be text")
+        if key not in _FIELDS and value is not None:
+            raise InvalidRequestError(f"messages[{i}] has the field {key!r:.60}, which the Responses API does not know")
 
 
 def _message(message: Mapping[str, Any], i: int) -> list[JSONObject]:

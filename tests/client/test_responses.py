@@ -155,6 +155,10 @@ class TestWhatIsSent:
         with pytest.raises(InvalidRequestError, match='use "tool"'):
             asks(fm, server, [user(), {"role": "function", "content": "4", "name": "f"}])
 
+    def test_a_field_of_a_message_that_would_be_lost_is_refused(self, fm: Any, server: FaultServer) -> None:
+        with pytest.raises(InvalidRequestError, match=r"messages\[0\] has the field 'cache_control'"):
+            asks(fm, server, [user(cache_control={"type": "ephemeral"})])
+
     @pytest.mark.parametrize("calls", [[5], [{}], [{"function": {}}], ["f"]])
     def test_calls_of_no_shape_are_refused(self, fm: Any, server: FaultServer, calls: Any) -> None:
         with pytest.raises(InvalidRequestError, match="messages\\[0\\].tool_calls"):
