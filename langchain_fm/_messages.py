@@ -60,7 +60,7 @@ def _text_only(wire: Wire, shown: list[Block]) -> Wire:
     if not media:
         return wire
     shown += [{"type": "text", "text": SHOWN.format(wire["tool_call_id"])}, *media]
-    return {**wire, "content": [part for part in content if part not in media] or SHOWN_LATER}
+    return {**wire, "content": [part for part in content if part["type"] == "text"] or SHOWN_LATER}
 
 
 def _translate(message: BaseMessage, as_items: bool) -> list[Wire]:

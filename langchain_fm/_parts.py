@@ -13,7 +13,7 @@ TOOL_BLOCKS = frozenset(
     {"tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "input_json_delta", "function_call"}
 )
 """Blocks that stand for a tool call; on the wire it is in `tool_calls`."""
-_REASONING = frozenset({"reasoning", "thinking"})
+_REASONING = frozenset({"reasoning", "thinking", "redacted_thinking"})
 _PORTABLE = TOOL_BLOCKS | {"text", "text-plain", "image", "image_url", "audio", "input_audio", "file", "document"}
 RAW = "raw"
 """In `extras` of a block: it holds the reasoning itself, of which there is no summary."""
@@ -67,10 +67,15 @@ def is_item(block: str | Block) -> bool:
         return False
     part = block["value"] if block.get("type") == "non_standard" else block
     kind = str(part.get("type"))
-    sealed = any(key in part or key in (part.get("extras") or {}) for key in ("id", "encrypted_content"))
-    if kind in TOOL_BLOCKS and kind != "function_call":
-        return False
-    return kind.endswith(("_call", "_call_output")) or (kind == "reasoning" and sealed)
+    if kind == "reasoning":
+        return _is_reasoning_item(part)
+    return kind.endswith(("_call", "_call_output")) and kind not in TOOL_BLOCKS - {"function_call"}
+
+
+def _is_reasoning_item(part: Block) -> bool:
+    known = {**(part.get("extras") or {}), **part}
+    own = known.get("id") and not str(known["id"]).startswith("lc_")  # which LangChain makes up
+    return bool(own or known.get("encrypted_content")) and not _is_signed(part)
 
 
 def _to_item(block: str | Block) -> Block | None:
@@ -107,7 +112,7 @@ def is_portable(block: str | Block) -> bool:
 
 def _is_signed(block: Mapping[str, Any]) -> bool:
     pieces = block.get("summary") or [block, block.get("extras") or {}]
-    return any(isinstance(piece, dict) and piece.get("signature") for piece in pieces)
+    return any(isinstance(piece, dict) and piece.get(seal) for piece in pieces for seal in _SEALS)
 
 
 def _text(block: Block) -> Block | None:

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
-from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableLambda, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_openai_function
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel
@@ -44,9 +46,24 @@ def structured(
     if schema is None and chosen != "json_mode":
         raise InvalidRequestError(f"method {chosen!r} needs a schema")
     function = None if schema is None else function_of(schema, strict)
-    asking = _asking(llm, chosen, schema, function, strict, kwargs)
-    parser = _parser(chosen, schema, function)
+    parser: Runnable[Any, Any] = _parser(chosen, schema, function)
+    if chosen == "function_calling" and _thinks(llm, kwargs):
+        kwargs["tool_choice"] = None
+        parser = RunnableLambda(_having_called) | parser
+    asking = _asking(llm, chosen, function, strict, kwargs)
     return _with_raw(asking, parser) if include_raw else asking | parser
+
+
+def _thinks(llm: AnyChatModel, given: Mapping[str, Any]) -> bool:
+    """Whether Claude is to think first: then it refuses to be forced to call a tool."""
+    thinking = given.get("thinking", llm.thinking) or {}
+    return thinking.get("type") not in (None, "disabled")
+
+
+def _having_called(message: AIMessage) -> AIMessage:
+    if not message.tool_calls:
+        raise OutputParserException(f"the model answered without calling the tool: {message.text}")
+    return message
 
 
 def default_method(profile: Mapping[str, Any] | None) -> Method:
@@ -104,7 +121,6 @@ def _tool_choice_word(choice: dict[str, Any]) -> dict[str, Any] | str:
 def _asking(
     llm: AnyChatModel,
     method: Method,
-    schema: dict[str, Any] | type | None,
     function: dict[str, Any] | None,
     strict: bool | None,
     kwargs: dict[str, Any],
@@ -116,7 +132,7 @@ def _asking(
     if method == "function_calling" and function is not None:
         tool = {"type": "function", "function": function}
         others = list(kwargs.pop("tools", None) or [])
-        return llm.bind_tools([tool, *others], tool_choice=function["name"], **traced, **kwargs)
+        return llm.bind_tools([tool, *others], **{"tool_choice": function["name"], **traced, **kwargs})
     wanted = {"type": "json_object"} if method == "json_mode" or function is None else response_format(function)
     if tools := kwargs.pop("tools", None):
         return llm.bind_tools(tools, response_format=wanted, **traced, **kwargs)
@@ -134,7 +150,7 @@ def _parser(
     return PydanticOutputParser(pydantic_object=schema) if is_class else JsonOutputParser()  # type: ignore[arg-type]  # likewise
 
 
-def _with_raw(asking: Runnable[LanguageModelInput, Any], parser: BaseOutputParser[Any]) -> Runnable[Any, Any]:
+def _with_raw(asking: Runnable[LanguageModelInput, Any], parser: Runnable[Any, Any]) -> Runnable[Any, Any]:
     parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
     failed = RunnablePassthrough.assign(parsed=lambda _: None)
     return RunnableMap(raw=asking) | parsed.with_fallbacks([failed], exception_key="parsing_error")

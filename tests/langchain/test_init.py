@@ -107,6 +107,13 @@ def test_a_value_that_cannot_be_is_refused_before_anything_is_sent(configurable:
     assert server.seen == []
 
 
+def test_a_configuration_can_be_set_beforehand(configurable: Any, server: Any, sent: Any, drive: Any) -> None:
+    server.script(CHAT, reply(200, answer()))
+    llm = configurable().with_config(configurable={"temperature": 0.4})
+    drive(llm.bind_tools([add])).invoke("Hi")
+    assert (sent()["temperature"], len(sent()["tools"])) == (0.4, 1)
+
+
 def test_more_fields_can_be_added(configurable: Any, server: Any, sent: Any) -> None:
     server.script(CHAT, reply(200, answer()))
     llm = configurable(configurable_fields=["temperature"]).configurable_fields(seed=ConfigurableField(id="s"))

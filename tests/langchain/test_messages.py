@@ -186,17 +186,25 @@ def test_a_block_that_the_chat_format_cannot_carry_is_refused_before_anything_is
             "index": 0,
         },
         {"type": "reasoning", "reasoning": "Hm", "extras": {"signature": "s1"}, "index": 0},
+        {"type": "reasoning", "reasoning": "Hm", "extras": {"signature": "s1"}, "id": "lc_1"},
         {"type": "thinking", "thinking": "Hm", "signature": "s1"},
     ],
-    ids=["service", "standard", "anthropic"],
+    ids=["service", "standard", "standard with an id", "anthropic"],
 )
-def test_signed_reasoning_of_any_spelling_goes_back_signed(block: Any) -> None:
-    message = AIMessage([block, {"type": "text", "text": "Yes"}], response_metadata={"model_provider": "anthropic"})
+@pytest.mark.parametrize("provider", ["anthropic", "databricks"])
+def test_signed_reasoning_of_any_spelling_goes_back_signed(provider: str, block: Any) -> None:
+    message = AIMessage([block, {"type": "text", "text": "Yes"}], response_metadata={"model_provider": provider})
     (wire,) = to_wire([message])
     assert wire["content"] == [
         {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm", "signature": "s1"}]},
         {"type": "text", "text": "Yes"},
     ]
+
+
+def test_encrypted_reasoning_goes_back_to_the_provider_it_is_of() -> None:
+    blocks = [{"type": "redacted_thinking", "data": "x"}, {"type": "text", "text": "Yes"}]
+    (wire,) = to_wire([AIMessage(blocks, response_metadata={"model_provider": "anthropic"})])
+    assert wire["content"] == [ENCRYPTED, {"type": "text", "text": "Yes"}]
 
 
 def test_unsigned_reasoning_of_another_provider_is_left_out() -> None:
