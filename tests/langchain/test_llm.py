@@ -52,6 +52,21 @@ def test_several_prompts_have_their_completions_in_order(llm: Any, server: Any, 
     assert sorted(request.json["prompt"] for request in server.seen) == ["a", "b", "c"]
 
 
+def test_a_batch_is_sent_several_at_a_time(llm: Any, server: Any, drive: Any) -> None:
+    server.script("completions", reply(200, completion("x")))
+    assert drive(llm(stop=["A"])).batch([f"p{i}" for i in range(40)], stop=["B"]) == ["x"] * 40
+    assert sorted(request.json["prompt"] for request in server.seen) == sorted(f"p{i}" for i in range(40))
+    assert {tuple(request.json["stop"]) for request in server.seen} == {("B",)}
+    assert server.connections > 1
+
+
+def test_several_prompts_are_streamed_together_if_that_is_asked_for(llm: Any, server: Any, drive: Any) -> None:
+    server.script("completions", pieces(" upon", " a time"))
+    result = drive(llm(streaming=True)).generate(["a", "b"])
+    assert [generations[0].text for generations in result.generations] == [" upon a time"] * 2
+    assert result.llm_output["token_usage"]["total_tokens"] == 10
+
+
 def test_a_completion_is_streamed_to_callers_and_listeners(llm: Any, server: Any, drive: Any) -> None:
     server.script("completions", pieces(" upon", " a time"))
     listener = Listener()
