@@ -42,6 +42,7 @@ from ._errors import (
 from ._hosts import is_loopback
 from ._http import HTTP, AsyncHTTP
 from ._negotiate import DroppedParameterWarning
+from ._observe import CallObserver, ObservedCall, observe
 from ._pair import Clients
 from ._profiles import ModelProfile, profile_for
 from ._requests import ChatParams, CompletionParams, EmbedParams
@@ -110,6 +111,7 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "BearerTokenAuth",
+    "CallObserver",
     "ChatChunk",
     "ChatParams",
     "ChatResponse",
@@ -150,6 +152,7 @@ __all__ = [
     "Message",
     "ModelProfile",
     "NotFoundError",
+    "ObservedCall",
     "OpenAIConfig",
     "PaLMConfig",
     "PermissionDeniedError",
@@ -183,6 +186,7 @@ __all__ = [
     "__version__",
     "catalog",
     "is_loopback",
+    "observe",
     "profile_for",
     "route_of",
 ]
