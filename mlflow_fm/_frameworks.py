@@ -11,6 +11,7 @@ import mlflow
 from fm_client import ObservedCall
 
 LANGCHAIN_TRACER = "mlflow.langchain.langchain_tracer"
+_CALLERS = ("langchain_fm.", "langchain_core.language_models.")
 _MODELS = frozenset({"CHAT_MODEL", "LLM", "EMBEDDING"})
 _FORMATS = frozenset({"langchain", "llamaindex"})
 
@@ -37,20 +38,21 @@ def _is_of_model(span: Any) -> bool:
 def _langchain_span() -> Any:
     """LangChain's span where it is not the active one: async callbacks run in a thread, whose context is lost.
 
-    It is found by the run manager that LangChain hands to our adapter, which is further up the stack.
+    It is found by the run manager that LangChain has for the call, which is further up the stack.
     """
     if LANGCHAIN_TRACER not in sys.modules:
         return None
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith("langchain_fm.") and "run_manager" in frame.f_locals:
-            return _span_of_run(frame.f_locals["run_manager"])
+        of_model = frame.f_globals.get("__name__", "").startswith(_CALLERS)
+        if of_model and (manager := frame.f_locals.get("run_manager")) is not None:
+            return _span_of_run(manager)
         frame = frame.f_back
     return None
 
 
 def _span_of_run(manager: Any) -> Any:
-    for handler in getattr(manager, "handlers", ()):
+    for handler in manager.handlers:
         if type(handler).__module__ == LANGCHAIN_TRACER:
             found = getattr(handler, "_run_span_mapping", {}).get(str(manager.run_id))
             return found and found.span

@@ -124,7 +124,7 @@ class CallSpan(CallObserver):
 
     def _facts(self, answer: Any) -> dict[str, Any]:
         """What was found out in the end."""
-        facts: dict[str, Any] = {"fm.requests": self._requests, "fm.retries": self._retries}
+        facts: dict[str, Any] = self._with_earlier({"fm.requests": self._requests, "fm.retries": self._retries})
         if answer is None:
             return facts | {_MODEL: _model_of(self._endpoint, None)}
         endpoint = answer.endpoint or self._endpoint
@@ -142,9 +142,12 @@ class CallSpan(CallObserver):
         facts: dict[str, Any] = {_USAGE: tokens(usage)}
         if price is not None:
             facts[_COST] = cost(price, usage)
-        if self._is_own or self._call.kind != "embed":
+        return self._with_earlier(facts)
+
+    def _with_earlier(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """`facts` and those of calls before it in the same span: LlamaIndex has one for all batches of texts."""
+        if self._is_own or self._span.get_attribute("fm.requests") is None:
             return facts
-        # LlamaIndex has one span for all batches of texts, each of which is a call.
         return {name: _sum(self._span.get_attribute(name), found) for name, found in facts.items()}
 
     def _fail(self, error: BaseException) -> None:
@@ -180,5 +183,7 @@ def _model_of(endpoint: str, model: str | None) -> str:
     return endpoint if catalog.get(endpoint) else model or endpoint
 
 
-def _sum(before: Mapping[str, Any] | None, found: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: (before or {}).get(name, 0) + value for name, value in found.items()}
+def _sum(before: Any, found: Any) -> Any:
+    if isinstance(found, Mapping):
+        return {name: value + (before or {}).get(name, 0) for name, value in found.items()}
+    return found + (before or 0)
