@@ -126,7 +126,7 @@ class CallSpan(CallObserver):
         """What was found out in the end."""
         facts: dict[str, Any] = self._with_earlier({"fm.requests": self._requests, "fm.retries": self._retries})
         if answer is None:
-            return facts | {_MODEL: _model_of(self._endpoint, None)}
+            return facts | {"fm.endpoint": self._endpoint, _MODEL: _model_of(self._endpoint, None)}
         endpoint = answer.endpoint or self._endpoint
         model = _model_of(endpoint, answer.model)
         facts |= {"fm.endpoint": endpoint, _MODEL: model, _PROVIDER: PROVIDER}
