@@ -13,9 +13,10 @@ try:
     from ._help import target_help
     from ._local import run_local
     from ._prices import Price
+    from ._resources import resources_for
 except ModuleNotFoundError as exc:  # a front door may say what is missing before it can be opened
     if (exc.name or "").partition(".")[0] != "mlflow":
         raise
     raise ImportError('mlflow_fm needs mlflow: pip install "fm-integrations[mlflow]"') from exc
 
-__all__ = ["FoundationModelDeploymentClient", "Price", "autolog", "run_local", "target_help"]
+__all__ = ["FoundationModelDeploymentClient", "Price", "autolog", "resources_for", "run_local", "target_help"]
