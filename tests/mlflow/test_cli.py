@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -45,7 +46,7 @@ def installed(tmp_path: Path) -> dict[str, str]:
 
 
 def test_the_module_has_what_mlflow_looks_for_and_one_client_class() -> None:
-    classes = [value for value in vars(mlflow_fm).values() if isinstance(value, type)]
+    classes = [value for _, value in inspect.getmembers(mlflow_fm, inspect.isclass)]
     assert [each for each in classes if issubclass(each, BaseDeploymentClient)] == [FoundationModelDeploymentClient]
     assert callable(mlflow_fm.run_local)
     assert callable(mlflow_fm.target_help)
