@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import importlib
 import inspect
-import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, Self, TypeVar
 
 from pydantic import SecretStr
 
-from ._errors import AuthenticationError, ConfigurationError
+from ._errors import APITimeoutError, AuthenticationError, ConfigurationError, FMError
 from ._process import PerProcess
+from ._threads import Shared
 from ._wire import Credential
 
 TokenLike = str | SecretStr | Callable[[], str] | Callable[[], Awaitable[str]]
@@ -46,11 +47,11 @@ class StaticToken(Secretive):
     def __repr__(self) -> str:
         return "StaticToken(**********)"
 
-    def token(self, stale: str | None = None, run: Any = None) -> str:
+    def token(self, stale: str | None = None, run: Any = None, within: float | None = None) -> str:
         """The token; there is no other one to give when it is refused."""
         return self._value.get_secret_value()
 
-    async def atoken(self, stale: str | None = None, run: Any = None) -> str:
+    async def atoken(self, stale: str | None = None, run: Any = None, within: float | None = None) -> str:
         """The token."""
         return self._value.get_secret_value()
 
@@ -66,20 +67,26 @@ class TokenSource(Secretive):
     def __repr__(self) -> str:
         return "TokenSource(…)"
 
-    def token(self, stale: str | None = None, run: Any = None) -> str:
-        """What the function returns; a coroutine function needs `AsyncClient`."""
+    def token(self, stale: str | None = None, run: Any = None, within: float | None = None) -> str:
+        """What the function returns; a coroutine function needs `AsyncClient`.
+
+        It runs in the caller's own thread, where it may look for a request's user; so it cannot be cut short.
+        """
         value = self._source()
         if inspect.isawaitable(value):
             _dismiss(value)
             raise ConfigurationError("this token function is async: use AsyncClient, or give a plain function")
         return check_token(value)
 
-    async def atoken(self, stale: str | None = None, run: Any = None) -> str:
+    async def atoken(self, stale: str | None = None, run: Any = None, within: float | None = None) -> str:
         """What the function returns: awaited where it is async, got in a thread where it is not, as it may block."""
+        return check_token(await in_time(self._asked(), within))
+
+    async def _asked(self) -> Any:
         if inspect.iscoroutinefunction(self._source):
-            return check_token(await self._source())
+            return await self._source()
         value = await asyncio.to_thread(self._source)
-        return check_token(await value if inspect.isawaitable(value) else value)
+        return await value if inspect.isawaitable(value) else value
 
 
 class SDKToken(Secretive):
@@ -90,23 +97,33 @@ class SDKToken(Secretive):
     def __init__(self, host: str, auth_type: str | None, profile: str | None) -> None:
         self._options = {"host": host, "auth_type": auth_type, "profile": profile}
         self._config: Any = None
-        self._lock = PerProcess(threading.Lock)
+        self._asking = PerProcess(lambda: Shared(self._ask))
 
     def __repr__(self) -> str:
         return f"SDKToken({self._options['auth_type'] or 'unified'!r})"
 
-    def token(self, stale: str | None = None, run: Any = None) -> str:
-        """The token that the SDK has; it renews its tokens itself."""
-        with self._lock():
-            self._config = self._config or self._load()
+    def token(self, stale: str | None = None, run: Any = None, within: float | None = None) -> str:
+        """The token that the SDK has; it renews its tokens itself, in a thread, for all who wait for it."""
+        try:
+            return self._asking().begun().result(within)
+        except FMError as error:
+            raise copy.copy(error) from None
+        except TimeoutError:
+            raise no_token_in_time() from None
+
+    async def atoken(self, stale: str | None = None, run: Any = None, within: float | None = None) -> str:
+        """The token; the SDK blocks, its thread alone."""
+        try:
+            return await in_time(asyncio.wrap_future(self._asking().begun()), within)
+        except FMError as error:
+            raise copy.copy(error) from None
+
+    def _ask(self) -> str:
+        self._config = self._config or self._load()
         scheme, _, value = self._headers().get("Authorization", "").partition(" ")
         if scheme != "Bearer":
             raise ConfigurationError(f"the databricks-sdk gave no bearer token for {self!r}")
         return check_token(value)
-
-    async def atoken(self, stale: str | None = None, run: Any = None) -> str:
-        """The token, got in a thread: the SDK blocks."""
-        return await asyncio.to_thread(self.token)
 
     def _load(self) -> Any:
         try:
@@ -128,6 +145,22 @@ class SDKToken(Secretive):
         except Exception as exc:  # noqa: BLE001  # as above; its text may quote what was sent, so only its kind is told
             raise AuthenticationError(f"the databricks-sdk got no token: {type(exc).__name__}") from None
         return headers
+
+
+def no_token_in_time() -> APITimeoutError:
+    """The call's time was over before there was a token."""
+    return APITimeoutError("there was no token before the time of the call was over (total timeout)", phase="total")
+
+
+async def in_time(awaitable: Awaitable[T], within: float | None) -> T:
+    """What `awaitable` gives, `within` so many seconds."""
+    try:
+        async with asyncio.timeout(within) as limit:
+            return await awaitable
+    except TimeoutError:
+        if limit.expired():
+            raise no_token_in_time() from None
+        raise  # its own
 
 
 def hidden(secret: T) -> T | SecretStr:

@@ -143,8 +143,8 @@ class Client(BaseClient):
                 time.sleep(seconds)
             case Read(reply, timeout):
                 return self._http.read(reply, timeout)
-            case Token(stale):
-                return self.settings.credential.token(stale, self._fetch)
+            case Token(stale, within):
+                return self.settings.credential.token(stale, self._fetch, within)
         return None
 
 
@@ -278,6 +278,6 @@ class AsyncClient(BaseClient):
                 await asyncio.sleep(seconds)
             case Read(reply, timeout):
                 return await self._http.read(reply, timeout)
-            case Token(stale):
-                return await self.settings.credential.atoken(stale, self._fetch)
+            case Token(stale, within):
+                return await self.settings.credential.atoken(stale, self._fetch, within)
         return None

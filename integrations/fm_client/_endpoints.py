@@ -5,7 +5,8 @@ The verbs are flows; `Endpoints` and `AsyncEndpoints` hand them to the driver of
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar, Unpack
 
 from pydantic import ValidationError
@@ -34,8 +35,9 @@ from ._errors import (
     TLSError,
 )
 from ._names import explain
+from ._redact import plaintexts
 from ._responses import json_reply
-from ._retry import exchange
+from ._retry import exchange, returning
 from ._routes import ENDPOINTS_PATH, endpoint_path
 from ._waiting import DEFAULT_WAIT, FIRST_POLL, LAST_POLL, OnState, WaitOptions, check_wait, wait_options
 from ._wire import Flow, Reply
@@ -54,14 +56,13 @@ Gateway = AiGatewayConfig | Mapping[str, Any]
 
 def list_endpoints(context: Context) -> Flow[EndpointList]:
     """All endpoints that the caller may see, in short."""
-    answer = yield from _call(context, "GET", ENDPOINTS_PATH)
-    return _items(Endpoint, answer, "endpoints")
+    return (yield from _call(context, "GET", ENDPOINTS_PATH, then=_items(Endpoint, "endpoints")))
 
 
 def get_endpoint(context: Context, name: str, *, after: float = 0.0) -> Flow[Endpoint]:
     """One endpoint, in full."""
-    answer = yield from _call(context, "GET", endpoint_path(name), name=name, after=after)
-    return _read(Endpoint, answer, name)
+    then = _one(Endpoint, name)
+    return (yield from _call(context, "GET", endpoint_path(name), name=name, after=after, then=then))
 
 
 def create_endpoint(
@@ -70,42 +71,42 @@ def create_endpoint(
     """Create an endpoint, and wait for it if that is asked for."""
     path, body = create_request(name, spec)
     options = wait_options(wait)
-    answer = yield from _call(context, "POST", path, body, name=name)
-    return (yield from _then_wait(context, _read(Endpoint, answer, name), options))
+    endpoint = yield from _call(context, "POST", path, body, name=name, then=_one(Endpoint, name))
+    return (yield from _then_wait(context, endpoint, options))
 
 
 def update_endpoint(context: Context, name: str, spec: ConfigSpec, wait: bool | WaitOptions = False) -> Flow[Endpoint]:
     """Replace what an endpoint serves; until that is deployed, it serves what it did."""
     path, body = update_request(name, spec)
     options = wait_options(wait)
-    answer = yield from _call(context, "PUT", path, body, name=name)
-    return (yield from _then_wait(context, _read(Endpoint, answer, name), options))
+    endpoint = yield from _call(context, "PUT", path, body, name=name, then=_one(Endpoint, name))
+    return (yield from _then_wait(context, endpoint, options))
 
 
 def delete_endpoint(context: Context, name: str) -> Flow[None]:
     """Delete an endpoint."""
-    yield from _call(context, "DELETE", endpoint_path(name), name=name)
+    yield from _call(context, "DELETE", endpoint_path(name), name=name, then=lambda reply: None)
 
 
 def update_tags(context: Context, name: str, add: TagsLike, delete: Iterable[str]) -> Flow[TagList]:
     """Set and delete tags; returns all that the endpoint then has."""
     body: JSONObject = {"add_tags": tag_list(add), "delete_tags": text_list(delete, "the keys to delete")}
     body = {key: value for key, value in body.items() if value}
-    answer = yield from _call(context, "PATCH", endpoint_path(name, "tags"), body, name=name)
-    return _items(Tag, answer, "tags", name)
+    then = _items(Tag, "tags", name)
+    return (yield from _call(context, "PATCH", endpoint_path(name, "tags"), body, name=name, then=then))
 
 
 def update_rate_limits(context: Context, name: str, limits: RateLimits) -> Flow[RateLimitList]:
     """Replace an endpoint's own rate limits."""
     body = {"rate_limits": object_list(limits, "rate_limits")}
-    answer = yield from _call(context, "PUT", endpoint_path(name, "rate-limits"), body, name=name)
-    return _items(RateLimit, answer, "rate_limits", name)
+    then = _items(RateLimit, "rate_limits", name)
+    return (yield from _call(context, "PUT", endpoint_path(name, "rate-limits"), body, name=name, then=then))
 
 
 def update_ai_gateway(context: Context, name: str, gateway: Gateway) -> Flow[AiGatewayConfig]:
     """Replace the gateway's configuration, whole."""
-    answer = yield from _call(context, "PUT", endpoint_path(name, "ai-gateway"), as_object(gateway), name=name)
-    return _read(AiGatewayConfig, answer, name)
+    body, then = as_object(gateway), _one(AiGatewayConfig, name)
+    return (yield from _call(context, "PUT", endpoint_path(name, "ai-gateway"), body, name=name, then=then))
 
 
 def wait_for_endpoint(
@@ -165,11 +166,19 @@ def _progress(endpoint: Endpoint) -> tuple[object, ...]:
 
 
 def _call(
-    context: Context, method: str, path: str, body: JSONObject | None = None, *, name: str = "", after: float = 0.0
-) -> Flow[Reply]:
+    context: Context,
+    method: str,
+    path: str,
+    body: JSONObject | None = None,
+    *,
+    then: Callable[[Reply], T],
+    name: str = "",
+    after: float = 0.0,
+) -> Flow[T]:
     # The request names no endpoint: that is for queries, which have retry budgets of their own and may be repeated.
+    request = replace(context.request(method, path, body), secrets=plaintexts(body))
     try:
-        return (yield from exchange(context, context.request(method, path, body), after=after))
+        return (yield from exchange(context, request, then=returning(then), after=after))
     except APIError as error:
         error.endpoint = error.endpoint or name
         failure = error
@@ -178,17 +187,21 @@ def _call(
     raise failure
 
 
-def _read(model: type[M], reply: Reply, name: str) -> M:
-    return _parse(model, json_reply(reply, name), reply, name)
+def _one(model: type[M], name: str) -> Callable[[Reply], M]:
+    return lambda reply: _parse(model, json_reply(reply, name), reply, name)
 
 
-def _items(model: type[M], reply: Reply, key: str, name: str = "") -> list[M]:
+def _items(model: type[M], key: str, name: str = "") -> Callable[[Reply], list[M]]:
     """The list under `key`, or the bare list that older servers send; no key is an empty list."""
-    data = json_reply(reply, name)
-    items = data.get(key) if isinstance(data, Mapping) else data
-    if not isinstance(items or [], list):
-        raise _misfit(f"has no list of {key}", reply, name)
-    return [_parse(model, item, reply, name) for item in items or []]
+
+    def read(reply: Reply) -> list[M]:
+        data = json_reply(reply, name)
+        items = data.get(key) if isinstance(data, Mapping) else data
+        if not isinstance(items or [], list):
+            raise _misfit(f"has no list of {key}", reply, name)
+        return [_parse(model, item, reply, name) for item in items or []]
+
+    return read
 
 
 def _parse(model: type[M], data: Any, reply: Reply, name: str) -> M:

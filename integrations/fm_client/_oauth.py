@@ -7,14 +7,16 @@ import copy
 import json
 import threading
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 from weakref import WeakKeyDictionary
 
-from ._auth import Secretive, check_token
+from ._auth import Secretive, check_token, in_time, no_token_in_time
 from ._context import HEADERS, Context
 from ._error_bodies import json_of
 from ._errors import APIError, AuthenticationError, ConfigurationError, FMError, ResponseFormatError
@@ -24,9 +26,10 @@ from ._retry import exchange
 from ._wire import Flow, Reply, Request, Timeout
 
 T = TypeVar("T")
-Make = Callable[[Context], Flow["Fresh"]]
-Run = Callable[[Make], "Fresh"]
-AsyncRun = Callable[[Make], Awaitable["Fresh"]]
+Fetch = Callable[[Context, float | None], Flow["Fresh"]]
+"""The flow that fetches a token, within so many seconds."""
+Run = Callable[[Callable[[Context], Flow["Fresh"]]], "Fresh"]
+AsyncRun = Callable[[Callable[[Context], Flow["Fresh"]]], Awaitable["Fresh"]]
 
 DISCOVERY_PATH = "/oidc/.well-known/oauth-authorization-server"
 DEFAULT_TOKEN_PATH = "/oidc/v1/token"  # noqa: S105  # a path, no secret
@@ -39,6 +42,9 @@ LEAST = 40.0
 BACK_OFF = 60.0
 """Seconds for which a token that is still good is used on after its early renewal failed."""
 LIMITS = Timeout(connect=5.0, read=30.0, total=60.0)
+"""For discovery and grant together; less if the call that needs the token has less time left."""
+TIMING_SLACK = 0.01
+"""A timer may fire this much early, in seconds."""
 CONTAINER_FILE = "/var/credentials-secret/model-dependencies-oauth-token"  # a path, no secret
 CONTAINER_TTL = 300.0
 
@@ -85,15 +91,35 @@ class _Locks:
                     del self._loops[dead]
             return self._loops.setdefault(loop, asyncio.Lock())
 
+    @contextmanager
+    def one_thread(self, within: float | None) -> Iterator[None]:
+        """Be the one thread, or wait for that."""
+        if not self.threads.acquire(timeout=-1 if within is None else max(0.0, within)):
+            raise no_token_in_time()
+        try:
+            yield
+        finally:
+            self.threads.release()
+
+    @asynccontextmanager
+    async def one_task(self, within: float | None) -> AsyncIterator[None]:
+        """Be the one task, or wait for that."""
+        lock = self.tasks()
+        await in_time(lock.acquire(), within)
+        try:
+            yield
+        finally:
+            lock.release()
+
 
 class FetchedToken(Secretive):
     """A token that is fetched when needed, renewed early, and by one caller at a time, whether thread or task.
 
     While one renews it the others wait, without blocking an event loop, and share what comes of it, failure included.
-    A renewal that fails does no harm as long as the old token is good.
+    A renewal that fails does no harm as long as the old token is good. Each waits for as long as its call has time.
     """
 
-    def __init__(self, kind: str, fetch: Make, clock: Callable[[], float]) -> None:
+    def __init__(self, kind: str, fetch: Fetch, clock: Callable[[], float]) -> None:
         self.kind = kind
         self._fetch = fetch
         self._clock = clock
@@ -104,35 +130,38 @@ class FetchedToken(Secretive):
     def __repr__(self) -> str:
         return f"FetchedToken({self.kind!r})"
 
-    def token(self, stale: str | None = None, run: Run | None = None) -> str:
+    def token(self, stale: str | None = None, run: Run | None = None, within: float | None = None) -> str:
         """The token; `run` drives the flow that fetches it."""
         if run is None:
             raise TypeError("a token that is fetched needs a client to fetch it")
-        good, before = self._good(stale), self._outcome
+        good, before, until = self._good(stale), self._outcome, self._until(within)
         if good is None:
-            with self._locks().threads:
-                good = self._fetched_meanwhile(stale, before)
-                if good is None:
-                    try:
-                        good = self._keep(run(self._fetch))
-                    except FMError as error:
-                        good = self._still_good(stale, error)
+            try:
+                with self._locks().one_thread(within):
+                    good = self._fetched_meanwhile(stale, before) or self._keep(run(self._fetching(until)))
+            except FMError as error:
+                good = self._still_good(stale, error, until)
         return good
 
-    async def atoken(self, stale: str | None = None, run: AsyncRun | None = None) -> str:
+    async def atoken(self, stale: str | None = None, run: AsyncRun | None = None, within: float | None = None) -> str:
         """The token; `run` drives the flow that fetches it."""
         if run is None:
             raise TypeError("a token that is fetched needs a client to fetch it")
-        good, before = self._good(stale), self._outcome
+        good, before, until = self._good(stale), self._outcome, self._until(within)
         if good is None:
-            async with self._locks().tasks():
-                good = self._fetched_meanwhile(stale, before)
-                if good is None:
-                    try:
-                        good = self._keep(await run(self._fetch))
-                    except FMError as error:
-                        good = self._still_good(stale, error)
+            try:
+                async with self._locks().one_task(within):
+                    good = self._fetched_meanwhile(stale, before) or self._keep(await run(self._fetching(until)))
+            except FMError as error:
+                good = self._still_good(stale, error, until)
         return good
+
+    def _until(self, within: float | None) -> float:
+        return inf if within is None else self._clock() + within
+
+    def _fetching(self, until: float) -> Callable[[Context], Flow[Fresh]]:
+        left = until - self._clock()
+        return lambda context: self._fetch(context, None if left == inf else max(0.0, left))
 
     def _fetched_meanwhile(self, stale: str | None, before: _Outcome) -> str | None:
         """What came of the attempt that this caller waited for, if it did: a token, or a failure like its."""
@@ -152,9 +181,11 @@ class FetchedToken(Secretive):
         self._outcome = _Outcome()
         return fresh.value
 
-    def _still_good(self, stale: str | None, error: FMError) -> str:
+    def _still_good(self, stale: str | None, error: FMError, until: float) -> str:
         held, now = self._held, self._clock()
         if held is None or held.value == stale or now + LEAST >= held.ends_at:
+            if now >= until - TIMING_SLACK:
+                raise no_token_in_time() from error  # this caller's time is over; that is nothing to the others
             self._outcome = _Outcome(copy.copy(error))  # a copy, without the frames of this attempt
             raise error
         self._held = _Held(held.value, min(now + BACK_OFF, held.ends_at - LEAST), held.ends_at)
@@ -165,7 +196,8 @@ def machine_to_machine(host: str, client_id: str, client_secret: str, clock: Cal
     """OAuth for machines: a service principal's id and secret."""
     form = {"grant_type": "client_credentials", "scope": "all-apis"}
     basic = b64encode(f"{client_id}:{client_secret}".encode()).decode()
-    return FetchedToken("oauth-m2m", lambda context: _granted(context, host, form, f"Basic {basic}"), clock)
+    login = _Login(host, form, f"Basic {basic}", (basic, client_secret))
+    return FetchedToken("oauth-m2m", lambda context, within: _granted(context, login, within), clock)
 
 
 def oidc_exchange(
@@ -173,15 +205,16 @@ def oidc_exchange(
 ) -> FetchedToken:
     """The exchange of an identity provider's token, read anew each time, for one of the service."""
 
-    def fetch(context: Context) -> Flow[Fresh]:
+    def fetch(context: Context, within: float | None) -> Flow[Fresh]:
+        subject = read()
         form = {
             "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
             "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
-            "subject_token": read(),
+            "subject_token": subject,
             "scope": "all-apis",
             **({"client_id": client_id} if client_id else {}),
         }
-        return _granted(context, host, form, None)
+        return _granted(context, _Login(host, form, None, (subject,)), within)
 
     return FetchedToken("oidc", fetch, clock)
 
@@ -189,7 +222,7 @@ def oidc_exchange(
 def container_token(clock: Callable[[], float], path: str = CONTAINER_FILE) -> FetchedToken:
     """The token that a model-serving container finds in a file, which the service rewrites."""
 
-    def fetch(context: Context) -> Flow[Fresh]:
+    def fetch(context: Context, within: float | None) -> Flow[Fresh]:
         yield from ()
         try:
             return Fresh(
@@ -201,14 +234,27 @@ def container_token(clock: Callable[[], float], path: str = CONTAINER_FILE) -> F
     return FetchedToken("model-serving", fetch, clock)
 
 
-def _granted(context: Context, host: str, form: Mapping[str, str], authorization: str | None) -> Flow[Fresh]:
-    url = yield from _token_url(context, host)
+@dataclass(frozen=True, slots=True)
+class _Login:
+    """What is shown to `host` to be granted a token."""
+
+    host: str
+    form: Mapping[str, str] = field(repr=False)
+    authorization: str | None = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+
+
+def _granted(context: Context, login: _Login, within: float | None) -> Flow[Fresh]:
+    began = context.clock()
+    limits = LIMITS if within is None else replace(LIMITS, total=min(within, LIMITS.total or within))
+    url = yield from _token_url(context, login.host, limits, began)
     headers = {**HEADERS, "content-type": "application/x-www-form-urlencoded"}
-    if authorization:
-        headers["authorization"] = authorization
-    request = Request("POST", url, headers, urlencode(form).encode(), timeout=LIMITS, repeatable=True)
+    if login.authorization:
+        headers["authorization"] = login.authorization
+    body = urlencode(login.form).encode()
+    request = Request("POST", url, headers, body, timeout=limits, repeatable=True, secrets=login.secrets)
     try:
-        reply: Reply = yield from exchange(context, request, authorize=False)
+        reply: Reply = yield from exchange(context, request, authorize=False, started=began)
     except APIError as error:
         raise _refused(error) from None  # the request, which holds the secret, is no part of the story
     answer = json_of(reply.body)
@@ -217,11 +263,11 @@ def _granted(context: Context, host: str, form: Mapping[str, str], authorization
     return Fresh(answer["access_token"], _ttl(answer.get("expires_in")))
 
 
-def _token_url(context: Context, host: str) -> Flow[str]:
+def _token_url(context: Context, host: str, limits: Timeout, began: float) -> Flow[str]:
     """The token endpoint that the workspace names, if it is on the workspace's own host; else the usual one."""
-    request = Request("GET", host + DISCOVERY_PATH, HEADERS, timeout=LIMITS)
+    request = Request("GET", host + DISCOVERY_PATH, HEADERS, timeout=limits)
     try:
-        reply: Reply = yield from exchange(context, request, authorize=False)
+        reply: Reply = yield from exchange(context, request, authorize=False, started=began)
         named = json_reply(reply).get("token_endpoint")
     except (APIError, AttributeError):
         named = None

@@ -29,6 +29,7 @@ from ._errors import (
     TLSError,
 )
 from ._failures import chain
+from ._redact import redacted, redacted_bytes
 from ._wire import Attempt, Flow, Pause, Reply, Request, Token
 
 T = TypeVar("T")
@@ -44,12 +45,9 @@ PROBE_TURN = 0.25
 STALE_WINDOW = 0.05
 """Seconds within which a server that closed an idle connection before lets the next request on it fail."""
 NEGLIGIBLE = 0.001
-LEAST_SECRET = 8
-"""Characters of a token that is worth hiding in a text; shorter ones are words, of which errors are made."""
 TRANSIENT_COST = 10.0
 THROTTLE_COST = 5.0
 SUCCESS_GAIN = 1.0
-REDACTED = "**********"
 _OTHER_TASK = re.compile(r"unknown field \W?(?:messages|prompt|input)\b")
 _NUMBER = re.compile(r"^\s*\d{1,9}(\.\d{1,9})?\s*$")
 
@@ -79,7 +77,7 @@ def exchange(
     )
     try:
         if authorize:
-            tries.token = yield Token()
+            tries.token = yield tries.asking()
         return (yield from _until_answered(tries, then, max(after, tries.gate())))
     finally:
         tries.stop_probing()
@@ -100,13 +98,14 @@ def _until_answered(tries: _Tries, then: Callable[[Reply], Flow[T]] | None, afte
             tries.succeeded()
             return result
         after, fresh = tries.again(failure)
-        if fresh and not tries.renewed((yield Token(stale=tries.token))):
+        if fresh and not tries.renewed((yield tries.asking(stale=tries.token))):
             raise tries.redacted(failure)
         failure.__traceback__ = None  # it is done with; keep no frames alive
 
 
 def _accept(context: Context, request: Request, reply: Reply, then: Callable[[Reply], Flow[T]] | None) -> Flow[T]:
     if reply.status >= 300:
+        reply.body = redacted_bytes(reply.body, request.secrets)
         raise _failure(context, request, reply)
     return (yield from then(reply)) if then else cast(T, reply)
 
@@ -172,10 +171,19 @@ class _Tries:
         until = self.until()
         return float("inf") if until is None else until - self.context.clock()
 
-    def request(self) -> Request:
-        remaining, total = self.remaining(), self.base.timeout.total
-        if remaining <= 0.0:
+    def in_time(self) -> float:
+        """The seconds that remain; raises if none do."""
+        if (remaining := self.remaining()) <= 0.0:
+            total = self.base.timeout.total
             raise APITimeoutError(f"the call took longer than {total:g} s (total timeout)", phase="total")
+        return remaining
+
+    def asking(self, stale: str | None = None) -> Token:
+        """The command that gets a token, in the time that the call has left."""
+        return Token(stale, None if self.base.timeout.total is None else self.in_time())
+
+    def request(self) -> Request:
+        remaining, total = self.in_time(), self.base.timeout.total
         self.sent, self.asked = self.sent + 1, self.context.clock()
         added = {} if self.token is None else {"authorization": f"Bearer {self.token}"}
         request = self.base.with_headers(added) if added else self.base
@@ -185,11 +193,10 @@ class _Tries:
 
     def redacted(self, error: APIError) -> APIError:
         """`error` without the credential that was sent: there are gateways that quote a request they refuse."""
-        secret = self.token or self.base.headers.get("authorization", "").rpartition(" ")[2]
-        if len(secret) >= LEAST_SECRET and secret in f"{error.message} {error.body}":
-            error.message, error.body = (text.replace(secret, REDACTED) for text in (error.message, error.body))
-            error.args = (error.message,)
-        if secret and any(secret in f"{link} {vars(link)}" for link in chain(error)):
+        secrets = (self.token or self.base.headers.get("authorization", "").rpartition(" ")[2], *self.base.secrets)
+        error.message, error.body = redacted(error.message, secrets), redacted(error.body, secrets)
+        error.args = (error.message,)
+        if any(redacted(told, secrets) != told for told in (f"{link} {vars(link)}" for link in chain(error))):
             error.__cause__ = error.__context__ = None  # parsers quote what they could not read
         return error
 

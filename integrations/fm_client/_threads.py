@@ -1,10 +1,14 @@
-"""Several blocking calls at once, in threads that nobody has to wait for."""
+"""Blocking calls in threads that nobody has to wait for: several at once, or one for several who wait."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 
 def in_threads(jobs: Sequence[Callable[[], object]], limit: int) -> None:
@@ -35,3 +39,35 @@ def in_threads(jobs: Sequence[Callable[[], object]], limit: int) -> None:
         running -= 1
     if failure is not None:
         raise failure
+
+
+class Shared(Generic[T]):
+    """A job that several may want at once: it is done once, and all get what comes of it. Who has no time left goes."""
+
+    def __init__(self, job: Callable[[], T]) -> None:
+        self._job = job
+        self._lock = Lock()
+        self._future: Future[T] | None = None
+
+    def begun(self) -> Future[T]:
+        """The job that is being done; begins it if none is."""
+        with self._lock:
+            if self._future is None:
+                self._future = Future()
+                self._future.set_running_or_notify_cancel()  # one who gives up does not cancel it for the others
+                Thread(target=self._do, args=(self._future,), name="fm-token", daemon=True).start()
+            return self._future
+
+    def _do(self, future: Future[T]) -> None:
+        try:
+            result = self._job()
+        except BaseException as exc:  # noqa: BLE001 - it is raised again, where somebody waits
+            self._end()
+            future.set_exception(exc)
+        else:
+            self._end()
+            future.set_result(result)
+
+    def _end(self) -> None:
+        with self._lock:
+            self._future = None

@@ -79,6 +79,8 @@ def read_batch(reply: Reply, endpoint: str, start: int, count: int) -> Batch:
         raise ResponseFormatError("the answer has no list of embeddings", body=text_of(reply.body), **facts)
     vectors = _in_order(data, start, count, facts)
     check_dimension(vectors, facts, start)
+    if b"true" in reply.body or b"false" in reply.body:  # Python would count them as 1 and 0
+        _check_numbers(vectors, facts, start)
     model = answer.get("model")
     return Batch(
         start,
@@ -131,7 +133,17 @@ def _vector(value: Any, position: int, facts: Mapping[str, Any]) -> list[float]:
             return vector
     except (TypeError, ValueError, OverflowError):
         pass
-    raise EmbeddingContractError(
+    raise _no_vector(position, facts)
+
+
+def _check_numbers(vectors: Sequence[Sequence[float]], facts: Mapping[str, Any], start: int) -> None:
+    for i, vector in enumerate(vectors):
+        if any(isinstance(x, bool) for x in vector):
+            raise _no_vector(start + i, facts)
+
+
+def _no_vector(position: int, facts: Mapping[str, Any]) -> EmbeddingContractError:
+    return EmbeddingContractError(
         f"the vector for input {position} is empty or has values that are no finite numbers",
         positions=(position,),
         **facts,

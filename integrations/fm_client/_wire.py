@@ -52,12 +52,22 @@ class Request:
     timeout: Timeout = Timeout()
     repeatable: bool = False
     """Sending it twice does no harm, though its method would let one think so."""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What stands in `body` or `headers` and in no error that quotes the answer."""
 
     def with_headers(self, headers: Mapping[str, str]) -> Request:
         """The same request with `headers` added."""
         merged = {**self.headers, **headers}
         return Request(
-            self.method, self.url, merged, self.body, self.stream, self.endpoint, self.timeout, self.repeatable
+            self.method,
+            self.url,
+            merged,
+            self.body,
+            self.stream,
+            self.endpoint,
+            self.timeout,
+            self.repeatable,
+            self.secrets,
         )
 
 
@@ -113,21 +123,25 @@ class Emit:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """Ask the credential for its token; `stale` is one the service refused, so that a fresh one is got."""
+    """Ask the credential for its token, `within` so many seconds; `stale` is one that the service refused."""
 
     stale: str | None = field(default=None, repr=False)
+    within: float | None = None
 
 
 class Credential(Protocol):
-    """Something that has a bearer token. `stale` is a token that the service refused: give another one if there is."""
+    """Something that has a bearer token. `stale` is a token that the service refused: give another one if there is.
+
+    `within`: seconds that the call has left for it; then it is an APITimeoutError.
+    """
 
     kind: str
 
-    def token(self, stale: str | None = None, run: Any = None) -> str:
+    def token(self, stale: str | None = None, run: Any = None, within: float | None = None) -> str:
         """The token, for `Client`; `run` drives a flow, for credentials that ask the service."""
         ...
 
-    async def atoken(self, stale: str | None = None, run: Any = None) -> str:
+    async def atoken(self, stale: str | None = None, run: Any = None, within: float | None = None) -> str:
         """The token, for `AsyncClient`."""
         ...
 

@@ -183,6 +183,7 @@ DEFECTS = {
     "index no number": [item("0", 1.0), item("1", 1.0)],
     "empty": [item(0, 1.0), item(1)],
     "ragged": [item(0, 1.0), item(1, 1.0, 2.0)],
+    "boolean": [item(0, 1.0), {"index": 1, "embedding": [True]}],
     "null": [item(0, 1.0), item(1, None)],
     "text": [item(0, 1.0), item(1, "1.0")],
     "null vector": [item(0, 1.0), {"index": 1, "embedding": None}],

@@ -171,6 +171,7 @@ DEFECTS = {
     "E2 index is 1.0": ([item(0, 1.0), item(1.0, 1.0)], (1,)),
     "E3 NaN": ([item(0, 1.0), item(1, float("nan"))], (1,)),
     "E3 infinity": ([item(0, float("inf")), item(1, 1.0)], (0,)),
+    "E3 boolean inside": ([item(0, 1.0), item(1, True)], (1,)),
     "E3 null inside": ([item(0, 1.0), item(1, None)], (1,)),
     "E3 text inside": ([item(0, 1.0), item(1, "1.0")], (1,)),
     "E3 list inside": ([item(0, 1.0), item(1, [1.0])], (1,)),

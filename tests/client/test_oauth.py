@@ -15,9 +15,10 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from fault_server import Answer, Connection, FaultServer, chat, reply
+from fault_lab import exposed
+from fault_server import Answer, Connection, FaultServer, chat, either, reply
 
-from fm_client import AsyncClient, AuthenticationError, Client, ConfigurationError, PermissionDeniedError
+from fm_client import APIError, AsyncClient, AuthenticationError, Client, ConfigurationError, PermissionDeniedError
 from fm_client import _oauth as oauth
 
 SECRET = "canary-client-secret-for-tests"
@@ -208,6 +209,23 @@ def test_a_life_that_is_none_is_survived(connect: Callable[..., Any], server: Fa
     granting(server, ttl=ttl)
     server.script("ep", reply(200, chat()))
     assert "hello" == connect(server.host, None, **LOGIN).chat("ep", "Hi").text
+
+
+@pytest.mark.parametrize("status", [400, 401, 500])
+def test_a_token_endpoint_that_quotes_the_login_is_quoted_without_it(
+    connect: Callable[..., Any], server: FaultServer, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    subject = "canary-subject-token-for-tests"
+    server.script(DISCOVERY, reply(404, "no"))
+    server.script(TOKEN, either(lambda seen: reply(status, f"no: {seen.headers} {seen.body!r} {SECRET}"), server))
+    with pytest.raises(APIError, match=r"\*{10}") as caught:
+        connect(server.host, None, max_retries=0, **LOGIN).chat("ep", "Hi")
+    assert SECRET not in exposed(caught.value)
+    monkeypatch.setenv("DATABRICKS_OIDC_TOKEN", subject)
+    monkeypatch.setenv("DATABRICKS_HOST", server.host)
+    with pytest.raises(APIError, match=r"subject_token=\*{10}") as caught:
+        connect(None, None, max_retries=0).chat("ep", "Hi")
+    assert subject not in exposed(caught.value)
 
 
 def test_the_token_endpoint_is_asked_again_when_it_fails(connect: Callable[..., Any], server: FaultServer) -> None:

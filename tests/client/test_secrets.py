@@ -72,7 +72,7 @@ each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 
 def quoting(server: FaultServer, status: int) -> Answer:
     """A gateway that shows, for debugging, the request that it could not serve."""
-    return either(lambda seen: reply(status, f"<html>cannot serve {seen.headers}</html>"), server)
+    return either(lambda seen: reply(status, f"<html>cannot serve {seen.headers} {seen.body!r}</html>"), server)
 
 
 WHOLE = [reply(200, chat()), reply(200, embeddings([[1.0]])), reply(200, {"name": "ep", "state": {}})]
@@ -113,14 +113,23 @@ def test_no_answer_and_no_failure_shows_a_secret(
 
 
 @each_call
-@pytest.mark.parametrize("status", [400, 401, 403, 502])
-def test_a_gateway_that_quotes_the_request_is_quoted_without_the_token(
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 502])
+def test_a_gateway_that_quotes_the_request_is_quoted_without_token_and_providers_key(
     connect: Callable[..., Any], server: FaultServer, status: int, call: Callable[[Any], Any]
 ) -> None:
     server.default = quoting(server, status)
     assert [] == leaks(outcome(call, connect(server.host, TOKEN, max_retries=0)))
     server.default = quoting(server, status)
     assert [] == leaks(outcome(call, connect(server.host, TOKEN, max_retries=1)))
+
+
+@pytest.mark.parametrize("body", [{"name": "ep", "state": PROVIDER_KEY}, {"error_code": "X", "message": PROVIDER_KEY}])
+def test_a_service_that_answers_with_a_providers_key_is_quoted_without_it(
+    connect: Callable[..., Any], server: FaultServer, body: Any
+) -> None:
+    server.default = reply(200, body)
+    shown = outcome(CALLS["create"], connect(server.host, TOKEN, max_retries=0))
+    assert [] == leaks(shown) and "**********" in shown
 
 
 @each_call

@@ -58,7 +58,7 @@ class Lab:
     def expect_what_came(self) -> int:
         """Where it is a matter of timing how many requests were on their way: as many as had arrived in the end."""
         self.close()
-        assert eventually(lambda: not self.server._open)
+        assert eventually(self.server.has_read_all())
         attempts = self.server.attempts(ENDPOINT)
         self.expect(attempts)
         return attempts

@@ -31,6 +31,8 @@ class Seen:
 
     @property
     def endpoint(self) -> str:
+        if self.path == "/serving-endpoints/responses":
+            return str(self.json["model"])
         parts = self.path.split("/")
         return parts[2] if len(parts) > 2 and parts[1] == "serving-endpoints" else ""
 
@@ -91,6 +93,7 @@ class FaultServer:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.host = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.connections = 0
+        self._last_peer: Any = None
         self.disconnected = threading.Event()
 
     def script(self, endpoint: str, *answers: Answer) -> str:
@@ -100,6 +103,12 @@ class FaultServer:
 
     def attempts(self, endpoint: str) -> int:
         return sum(1 for request in self.seen if request.endpoint == endpoint)
+
+    def has_read_all(self) -> Callable[[], bool]:
+        """Whether all connections made before now have been accepted, read and closed: they queue up behind each other."""
+        with socket.create_connection(self._listener.getsockname()) as last:
+            address = last.getsockname()
+        return lambda: self._last_peer == address and not self._open
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._accept, daemon=True)
@@ -121,17 +130,18 @@ class FaultServer:
     def _accept(self) -> None:
         while True:
             try:
-                sock, _ = self._listener.accept()
+                sock, peer = self._listener.accept()
             except OSError:
                 return
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.connections += 1
             connection = Connection(sock, self.connections)
+            with self._lock:
+                self._open.add(connection)
+                self._last_peer = peer
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: Connection) -> None:
-        with self._lock:
-            self._open.add(connection)
         try:
             while (request := connection.read_request()) is not None:
                 if not self._answer_to(request)(connection):
