@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -55,6 +57,17 @@ def test_a_chat_is_a_span_with_all_that_is_known_of_it(fm: Any, server: FaultSer
     assert ("ep", "r-1", 1, 0) == tuple(
         found[f"fm.{name}"] for name in ("endpoint", "request_id", "requests", "retries")
     )
+
+
+@pytest.mark.parametrize("way", ["chat", "stream_chat"])
+def test_the_responses_api_is_traced_as_the_chat_that_it_is(traces: Traces, way: str) -> None:
+    with Client(host="local") as fm:
+        answer = getattr(fm, way)(CHAT, "Hi", api="responses", max_tokens=5)
+        whole = answer if way == "chat" else list(answer)[-1].response
+    span = traces.only()
+    assert ("CHAT_MODEL", CHAT) == (span.span_type, span.attributes["mlflow.llm.model"])
+    assert whole.usage.output_tokens == span.attributes["mlflow.chat.tokenUsage"]["output_tokens"] > 0
+    assert whole.text == span.outputs["choices"][0]["message"]["content"]
 
 
 def test_a_completion_is_a_span(fm: Any, server: FaultServer, traces: Traces) -> None:
@@ -205,6 +218,23 @@ def test_a_call_costs_what_the_user_says(fm: Any, server: FaultServer, traces: T
     span = traces.only()
     assert {"input_cost": 2.0, "output_cost": 10.0, "total_cost": 12.0} == span.attributes["mlflow.llm.cost"]
     assert 2_000_000 == span.attributes["mlflow.chat.tokenUsage"]["cache_read_input_tokens"]
+
+
+def test_a_hosted_model_costs_what_mlflows_own_catalog_says(
+    traces: Traces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Computed by its tracking server, which is a part of the whole of mlflow, as the catalog is."""
+    pytest.importorskip("flask", reason="this is mlflow-skinny")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the database's libraries
+        mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+        with Client(host="local") as fm:
+            fm.chat(CHAT, "Hi", max_tokens=10)
+            fm.embed(GTE, ["one", "two"])
+        costs = {span.name: span.attributes["mlflow.llm.cost"] for span in traces.all()}
+    assert {f"chat {CHAT}", f"embed {GTE}"} == costs.keys()
+    assert costs[f"chat {CHAT}"]["output_cost"] > 0 < costs[f"embed {GTE}"]["input_cost"]
+    assert 0 == costs[f"embed {GTE}"]["output_cost"]
 
 
 @pytest.mark.parametrize("price", [(), (1, 2, 3, 4), (-1.0,), "1", 2.0, {"input": 1}, (float("nan"),), ("1", "2")])
