@@ -32,6 +32,7 @@ _SETTINGS = frozenset(
         "seed",
         "stream",
         "temperature",
+        "thinking",
         "top_k",
         "top_logprobs",
         "top_p",
@@ -55,18 +56,18 @@ class CallSpan(CallObserver):
 
     def __init__(self, call: ObservedCall, recording: Recording) -> None:
         self._call, self._recording = call, recording
-        self._requests, self._retries, self._endpoint = 0, 0, call.models[0]
-        self._began = time.perf_counter()
+        self._endpoint = call.models[0]
+        self._repeats: list[bool] = []  # of each request whether it was one; lists take what several threads append
         active = active_span(call)
         borrowed = framework_span(active)
         self._is_own = borrowed is None
         self._span: Any = self._start(active) if borrowed is None else borrowed
+        self._began = time.perf_counter()  # not before: MLflow's first span takes it half a second of imports
 
     def sent(self, endpoint: str, failure: APIError | None) -> None:
         """Note an attempt that is not the first one."""
-        self._requests += 1
+        self._repeats.append(failure is not None)
         if failure is not None:
-            self._retries += 1
             status = {"status": failure.status_code} if failure.status_code else {}
             self._note("retry", endpoint=endpoint, error=type(failure).__name__, **status)
         elif endpoint != self._endpoint:
@@ -84,6 +85,8 @@ class CallSpan(CallObserver):
         given_up = isinstance(error, GeneratorExit)
         if given_up:
             self._span.set_attribute("fm.given_up", True)
+        if status := getattr(error, "status_code", None):
+            self._span.set_attribute("fm.status", status)
         if not self._is_own:
             return
         if answer is not None:
@@ -124,7 +127,8 @@ class CallSpan(CallObserver):
 
     def _facts(self, answer: Any) -> dict[str, Any]:
         """What was found out in the end."""
-        facts: dict[str, Any] = self._with_earlier({"fm.requests": self._requests, "fm.retries": self._retries})
+        counts = {"fm.requests": len(self._repeats), "fm.retries": sum(self._repeats)}
+        facts: dict[str, Any] = self._with_earlier(counts)
         if answer is None:
             return facts | {"fm.endpoint": self._endpoint, _MODEL: _model_of(self._endpoint, None)}
         endpoint = answer.endpoint or self._endpoint
@@ -155,8 +159,6 @@ class CallSpan(CallObserver):
         if isinstance(error, GeneratorExit):
             kind, text = "Cancelled", "the call was cancelled"
         self._note("exception", **{"exception.type": kind, "exception.message": text})
-        if status := getattr(error, "status_code", None):
-            self._span.set_attribute("fm.status", status)
         self._span.end(status=SpanStatus(SpanStatusCode.ERROR, f"{kind}: {text}" if text else kind))
 
     def _note(self, name: str, **facts: Any) -> None:
