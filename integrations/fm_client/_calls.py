@@ -171,8 +171,8 @@ def _read_on(call: _Call, opened: _Opened) -> Flow[None]:
         try:
             items = parser.feed((yield Read(opened.reply, wait)))
         except APIError as error:
-            parser.failure = _idle(error, call.timeout)
-            break
+            items = parser.end()
+            parser.failure = None if parser.done else _idle(error, call.timeout)
         if items:
             yield Emit(items, parser.partial)
         if parser.events > events:  # keep-alive comments do not count

@@ -61,7 +61,14 @@ class ItemStreamParser(StreamParser):
             return []
         chunks = self._merged({**value, "type": kind})
         self.events += 1
-        return chunks + self._finish(marked=True) if self._merger.complete else chunks
+        return chunks + self._finish() if self._merger.closed else chunks
+
+    def end(self) -> list[Chunk]:
+        """What is left, if the stream breaks when all has been said."""
+        return self._finish() if self._merger.complete else []
+
+    def _finish(self, *, marked: bool = False) -> list[Chunk]:
+        return super()._finish(marked=marked or self._merger.complete)
 
     def _failed(self, value: JSONObject, data: bytes) -> APIError:
         """The error that an event tells of, in itself or in the response that failed."""

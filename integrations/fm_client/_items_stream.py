@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ._items_read import CALL, RESULT, call_of, finish_reason, message_of, parts_of, response_of, text_at
+from ._items_read import CALL, RESULT, call_of, finish_reason, message_of, open_calls, parts_of, response_of, text_at
 from ._tool_calls import new_call_id
 from .types import ChatChunk, ChatResponse, ChunkChoice, Delta
 from .types._base import JSONObject
@@ -21,6 +21,8 @@ _DELTAS = {
     "response.function_call_arguments.delta": (CALL, "arguments", ""),
 }
 """Event -> the type of its item, of the piece, and the field that numbers the pieces of an item."""
+_GOES_ON = frozenset({*_DELTAS, "response.created", "response.output_item.added", "response.output_item.done"})
+"""Events after which an answer that seemed to have ended has not."""
 _BESIDE = ("custom_outputs", "databricks_output", "usage")
 """What agents put beside an event, and means the whole answer."""
 
@@ -75,6 +77,13 @@ class ItemMerger:
         self._calls = 0
         self._exact = False
         self.complete = False
+        """Whether an event has said that the answer has ended."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can follow. Behind open calls an agent, which passes on what its model says, may go on."""
+        ended = self.complete and self._head.get("status") != "completed"
+        return ended or (self.complete and not open_calls(self._items()))
 
     @property
     def begun(self) -> bool:
@@ -86,6 +95,7 @@ class ItemMerger:
         kind = text_at(event, "type")
         self._learn({key: event[key] for key in _BESIDE if event.get(key) is not None})
         deltas: list[JSONObject] = []
+        self.complete = self.complete and kind not in _GOES_ON
         if kind in _DELTAS:
             deltas = list(self._piece(event, *_DELTAS[kind]))
         elif kind == "response.output_item.added":
@@ -95,11 +105,8 @@ class ItemMerger:
         elif isinstance(event.get("response"), Mapping):
             self._learn({key: value for key, value in event["response"].items() if value is not None})
             deltas = list(self._ended()) if kind in ENDS else []
-        chunks = [self._chunk(delta) for delta in deltas]
-        if kind in ENDS and not self.complete:
-            self.complete = True
-            chunks.append(self._chunk({}, finish_reason(self._head, bool(message_of(self._items()).get("tool_calls")))))
-        return chunks
+        self.complete = self.complete or kind in ENDS
+        return [self._chunk(delta) for delta in deltas]
 
     def response(self) -> ChatResponse:
         """All that has arrived so far, as one response."""
@@ -113,8 +120,11 @@ class ItemMerger:
         return chunk
 
     def rest(self) -> list[ChatChunk]:
-        """What was held back, for a stream that ends without an event that says so."""
-        return [self._chunk(delta) for delta in self._release()]
+        """What was held back: calls of which nobody knew whose they are, and why the answer ended."""
+        chunks = [self._chunk(delta) for delta in self._release()]
+        if self.complete:
+            chunks.append(self._chunk({}, finish_reason(self._head, bool(open_calls(self._items())))))
+        return chunks
 
     def _items(self) -> list[JSONObject]:
         found, final = [slot.current() for slot in self._slots], self._head.get("output")
@@ -178,7 +188,6 @@ class ItemMerger:
                 yield from self._finished(slot, item)
             elif isinstance(item, dict) and slot is not None and slot.kind == CALL:
                 item["call_id"] = slot.item["call_id"]
-        yield from self._release()
 
     def _known(self, place: int, item: JSONObject) -> _Slot | None:
         own = [slot for slot in self._slots if item.get("id") and slot.item.get("id") == item["id"]]

@@ -18,6 +18,7 @@ DROPPABLE = (
     "stream_options",
     "parallel_tool_calls",
     "reasoning_effort",
+    "reasoning",
     "frequency_penalty",
     "presence_penalty",
     "encoding_format",

@@ -166,6 +166,10 @@ class StreamParser:
             chunks += self._finish()
         return chunks
 
+    def end(self) -> list[Chunk]:
+        """What is left when the stream breaks: nothing, unless all had been said."""
+        return []
+
     def partial(self) -> Any:
         """What has arrived so far, as a response."""
         return stamp(self._merger.response(), self._reply, self._endpoint)

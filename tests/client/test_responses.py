@@ -288,6 +288,16 @@ def test_a_field_that_the_route_refuses_is_left_out(fm: Any, server: FaultServer
     assert ("strict",) == found.dropped_params
 
 
+def test_reasoning_that_a_model_does_not_have_is_left_out(fm: Any, server: FaultServer) -> None:
+    text = "Unsupported parameter: 'reasoning.effort' is not supported with this model."
+    refused = reply(400, {"error": {"message": text, "param": "reasoning.effort", "code": "unsupported_parameter"}})
+    server.script("ep", refused, reply(200, answer(message("a"))))
+    with pytest.warns(UserWarning, match="reasoning"):
+        found = fm.chat("ep", "Hi", api="responses", reasoning_effort="low")
+    assert {"model": "ep", "input": [user()]} == server.seen[-1].json
+    assert ("reasoning",) == found.dropped_params
+
+
 def test_an_unset_usage_is_none(fm: Any, server: FaultServer) -> None:
     server.script("ep", reply(200, answer(message("a"), usage=None)))
     assert fm.chat("ep", "Hi", api="responses").usage is None

@@ -137,6 +137,25 @@ def test_the_end_of_an_inner_call_is_not_all_that_an_agent_said(fm: Any, server:
     assert ["function_call", "function_call_output", "text"] == [part["type"] for part in last.response.message.content]
 
 
+def test_an_agent_may_pass_on_all_that_its_model_says(fm: Any, server: FaultServer) -> None:
+    """The end of an inner call is none of the stream, which goes on with the result of its tool."""
+    first, second = events(call(arguments='{"a": 12}')), events(message("It is 4"))
+    between = {"type": "response.output_item.done", "item": result()}
+    *chunks, last = streamed(fm, server, *map(named, [*first, between, *second]))
+    assert ("It is 4", "stop", []) == (last.response.text, last.response.finish_reason, last.response.tool_calls)
+    assert ["function_call", "function_call_output", "text"] == [part["type"] for part in last.response.message.content]
+    assert ["stop"] == [chunk.finish_reason for chunk in chunks if chunk.finish_reason]
+
+
+@pytest.mark.parametrize("end", ["ok", "cut", "reset"])
+@pytest.mark.parametrize("stream_end", ["either", "both"])
+def test_a_stream_that_ends_with_calls_may_be_closed_in_any_way(connect: Any, server: FaultServer, end: str, stream_end: str) -> None:  # fmt: skip
+    client = connect(server.host, stream_end=stream_end)
+    *chunks, last = streamed(client, server, *stream(call()), end=end)
+    assert ("tool_calls", ["call_1"]) == (last.response.finish_reason, [c.id for c in last.response.tool_calls])
+    assert "tool_calls" == chunks[-1].finish_reason
+
+
 def test_what_agents_put_beside_an_event_is_on_the_response(fm: Any, server: FaultServer) -> None:
     first, *rest = agent_events([message("hello")])
     *_, last = streamed(fm, server, bare({**first, "custom_outputs": {"a": 1}}), *map(bare, rest[:-1]), bare({**rest[-1], "databricks_output": {"trace": 5}}), DONE)  # fmt: skip

@@ -12,6 +12,7 @@ from openai import AsyncOpenAI, BadRequestError, NotFoundError, OpenAI
 from openai.types.responses import Response, ResponseCompletedEvent
 from workspace_api import CHAT, CONTROL, GTE, Api, external
 
+from fm_workspace import Upstream
 from fm_workspace._agent import calculate
 
 GPT = "databricks-gpt-5-mini"
@@ -166,6 +167,17 @@ def test_an_external_endpoint_sends_it_on(api: Api) -> None:
     name = api.created("outside", external(api.workspace.host, api.workspace.token, model=GPT))
     found = api.post(PATH, {"model": name, "input": QUESTION}).json()
     assert found["output"][0]["content"][0]["text"] == "The sky is blue."
+
+
+def test_an_upstream_server_is_asked_in_the_same_way(api: Api, start: Any) -> None:
+    upstream = Upstream(f"{api.workspace.host}/serving-endpoints", api_key=api.workspace.token, models={"*": GPT})
+    ours = start(engine=upstream)
+    assert ours.query(CHAT, {"input": QUESTION}).json()["output"][0]["content"][0]["text"] == "The sky is blue."
+    with OpenAI(base_url=f"{ours.workspace.host}/serving-endpoints", api_key=ours.workspace.token) as client:
+        *_, last = client.responses.create(model=CHAT, input=QUESTION, stream=True)
+    assert last.type == "response.completed"
+    assert "agent/v2/chat" == ours.get(agent(ours, "chat_agent"))["task"]
+    assert ours.query("chat_agent", {"messages": [{"role": "user", "content": "2 + 2"}]}).json()["messages"]
 
 
 def test_limits_count_what_is_asked_in_this_way_too(api: Api) -> None:
