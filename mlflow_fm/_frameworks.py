@@ -18,9 +18,9 @@ _FORMATS = frozenset({"langchain", "llamaindex"})
 
 def active_span(call: ObservedCall) -> Any:
     """The span that is open where the call was made, or, if it has ended since, where it runs; None without one."""
-    found = call.context.run(mlflow.get_current_active_span)
-    # With the root of a trace the trace has ended, and takes no more spans.
-    return found if found is not None and found.end_time_ns is None else mlflow.get_current_active_span()
+    places = (call.context.run(mlflow.get_current_active_span), mlflow.get_current_active_span())
+    # With its root a trace ends, and takes no more spans.
+    return next((found for found in places if found is not None and found.end_time_ns is None), None)
 
 
 def framework_span(active: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import warnings
 from collections.abc import AsyncIterable, Callable, Iterator
@@ -142,6 +143,22 @@ def test_completions_get_the_usage_and_cost_that_langchain_leaves_out(
     finish(getattr(model, way)("Hi"))
     assert USED == traces.only().attributes["mlflow.chat.tokenUsage"]
     assert {"input_cost": 3e-6, "output_cost": 4e-6, "total_cost": 7e-6} == traces.only().attributes["mlflow.llm.cost"]
+
+
+@pytest.mark.parametrize("inline", [False, True])
+@pytest.mark.parametrize("way", ["generate", "agenerate"])
+def test_several_prompts_at_once_count_once_each(
+    langchain: Any, traces: Traces, server: FaultServer, way: str, inline: bool
+) -> None:
+    from langchain_fm import FoundationModelLLM
+
+    langchain.autolog(silent=True, run_tracer_inline=inline)
+    server.script("completions", reply(200, COMPLETION))
+    model = FoundationModelLLM(model="completions", host=server.host, token="token-for-tests")
+    # In a context of its own, because MLflow leaves the span of one of the prompts active in it.
+    contextvars.copy_context().run(lambda: finish(getattr(model, way)(["a", "b", "c"])))
+    used = [span.attributes["mlflow.chat.tokenUsage"] for span in traces.all() if "fm.requests" in span.attributes]
+    assert 3 * USED["total_tokens"] == sum(usage["total_tokens"] for usage in used)
 
 
 def test_embeddings_of_langchain_which_it_does_not_trace_have_a_span(langchain: Any, traces: Traces) -> None:
