@@ -109,7 +109,7 @@ def is_front_door_statement(node: ast.stmt) -> bool:
     A `__getattr__` is an import too, one that waits until it is asked for.
     """
     match node:
-        case ast.FunctionDef(name="__getattr__"):
+        case ast.FunctionDef(name="__getattr__" | "__dir__"):
             return True
         case ast.If(test=ast.Name(id="TYPE_CHECKING"), body=body, orelse=[]):
             return all(isinstance(inner, ast.ImportFrom) for inner in body)

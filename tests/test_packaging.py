@@ -189,6 +189,24 @@ with fm_client.Client(host="local") as client:
     assert done.stdout.strip()
 
 
+def test_mlflow_finds_the_target_in_the_wheel_by_its_entry_point(installed: Path) -> None:
+    code = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import importlib.metadata, pathlib
+import mlflow_fm
+from mlflow.deployments import get_deploy_client
+(found,) = importlib.metadata.Distribution.discover(name="fm-integrations", path=[sys.argv[1]])
+print(*found.entry_points.select(group="mlflow.deployments").names)
+print(pathlib.Path(mlflow_fm.__file__).parent.parent == pathlib.Path(sys.argv[1]))
+client = get_deploy_client("fm://local")
+body = {"messages": [{"role": "user", "content": "Hi"}]}
+print(client.predict(endpoint="databricks-meta-llama-3-3-70b-instruct", inputs=body).object)
+"""
+    done = isolated(code, str(installed), cwd=installed.parent)
+    assert done.stdout.split() == ["fm", "True", "chat.completion"], done.stderr
+
+
 def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
     with tarfile.open(build("sdist", ROOT, tmp_path / "sdist")) as archive:
         archive.extractall(tmp_path / "source", filter="data")

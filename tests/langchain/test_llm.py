@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from fault_server import DONE, chunked, event, reply
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import ModelInvalidRequestError
 
+from fm_client import observe
 from fm_workspace import Workspace
 from langchain_fm import FoundationModelLLM
 
@@ -107,3 +109,16 @@ def test_an_endpoint_of_the_workspace_completes(workspace: Workspace, deployed: 
     assert whole
     assert "".join(driven.stream("Once upon a time")) == whole
     assert driven.batch(["Once upon a time"] * 3) == [whole] * 3
+
+
+def test_context_variables_reach_the_calls_of_all_prompts(llm: Any, server: Any, drive: Any) -> None:
+    """Tracing hangs on it."""
+    place = ContextVar("place", default="lost")
+    found: list[str] = []
+    stop = observe(lambda call: found.append(call.context[place]) if place in call.context else found.append("lost"))
+    server.script("completions", reply(200, completion("x")))
+    place.set("kept")
+    drive(llm()).generate(["a", "b"])
+    drive(llm()).invoke("c")
+    stop()
+    assert ["kept"] * 3 == found
