@@ -17,6 +17,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from fm_cli._corpus import FILES
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ["fm_cli", "fm_client", "fm_workspace", "langchain_fm", "llamaindex_fm", "mlflow_fm"]
 USES = {
@@ -100,7 +102,7 @@ def test_the_wheel_holds_every_source_file(wheel: Path) -> None:
         for path in (home / package).rglob("*")
         if path.suffix in kinds or path.name == "py.typed"
     }
-    corpus = {f"fm_cli/corpus/{path.name}" for path in (ROOT / "docs").glob("*.md")}  # what the demo reads
+    corpus = {f"fm_cli/corpus/{name}" for name in FILES}  # what the demo reads
     assert {name for name in names(wheel) if ".dist-info/" not in name} == expected | corpus
 
 
@@ -187,6 +189,24 @@ with fm_client.Client(host="local") as client:
     done = isolated(code, str(installed), cwd=installed.parent)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_mlflow_finds_the_target_in_the_wheel_by_its_entry_point(installed: Path) -> None:
+    code = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import importlib.metadata, pathlib
+import mlflow_fm
+from mlflow.deployments import get_deploy_client
+(found,) = importlib.metadata.Distribution.discover(name="fm-integrations", path=[sys.argv[1]])
+print(*found.entry_points.select(group="mlflow.deployments").names)
+print(pathlib.Path(mlflow_fm.__file__).parent.parent == pathlib.Path(sys.argv[1]))
+client = get_deploy_client("fm://local")
+body = {"messages": [{"role": "user", "content": "Hi"}]}
+print(client.predict(endpoint="databricks-meta-llama-3-3-70b-instruct", inputs=body).object)
+"""
+    done = isolated(code, str(installed), cwd=installed.parent)
+    assert done.stdout.split() == ["fm", "True", "chat.completion"], done.stderr
 
 
 def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:

@@ -9,16 +9,18 @@ from fastapi.openapi.utils import get_openapi
 
 from ._data_plane import PREFIX
 from ._engine import JSONObject
-from ._quirks import TASKS
+from ._quirks import AGENT_TASKS, RESPONSES, TASKS
 from ._requests import REQUESTS
 
 VERSION = "2.0"
 _REFERENCE = "#/components/schemas/{model}"
-_BY_TASK = {
-    f"{PREFIX}/chat/completions": TASKS["chat"],
-    f"{PREFIX}/completions": TASKS["completions"],
-    f"{PREFIX}/embeddings": TASKS["embeddings"],
+_BY_PATH = {
+    f"{PREFIX}/chat/completions": (TASKS["chat"], AGENT_TASKS["chat-agent"]),
+    f"{PREFIX}/completions": (TASKS["completions"],),
+    f"{PREFIX}/embeddings": (TASKS["embeddings"],),
+    f"{PREFIX}/responses": (RESPONSES, AGENT_TASKS["responses-agent"]),
 }
+"""The tasks of the paths that name no endpoint."""
 _INVOCATIONS = "/invocations"
 _ERROR: JSONObject = {
     "description": "The service's own error, that of a provider behind it, or as text that of its JSON reader.",
@@ -63,10 +65,10 @@ def describe_all(app: FastAPI) -> JSONObject:
     for path, operations in whole["paths"].items():
         for operation in operations.values():
             _correct(operation)
-            if task := _BY_TASK.get(path):
-                _takes(operation, bodies[task], named=True)
+            if tasks := _BY_PATH.get(path):
+                _takes(operation, [bodies[task] for task in tasks], named=True)
             elif path.endswith(_INVOCATIONS):
-                _takes(operation, {"anyOf": list(bodies.values())}, named=False)
+                _takes(operation, list(bodies.values()), named=False)
     schemas["Error"] = _ERROR_SCHEMA
     whole["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     return {**whole, "security": [{"token": []}]}
@@ -87,13 +89,14 @@ def _correct(operation: JSONObject) -> None:
     answers |= {"4XX": _ERROR, "5XX": _ERROR}
 
 
-def _takes(operation: JSONObject, schema: JSONObject, *, named: bool) -> None:
+def _takes(operation: JSONObject, schemas: list[JSONObject], *, named: bool) -> None:
     """A query's body; where the path names no endpoint, `model` does."""
     required: Any = {
         "type": "object",
         "required": ["model"],
         "properties": {"model": {"type": "string", "minLength": 1}},
     }
-    whole = {"allOf": [schema, required]} if named else schema
+    any_of: JSONObject = {"anyOf": schemas}
+    whole = {"allOf": [any_of, required]} if named else any_of
     operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": whole}}}
     operation["responses"]["200"] = _ANSWER

@@ -42,7 +42,7 @@ def test_the_shape_of_a_body_says_what_is_asked(body: dict[str, Any], task: Task
 
 def test_fields_the_core_knows_are_parameters_and_others_are_sent_as_they_are() -> None:
     call = read_inputs({"messages": MESSAGES, "temperature": 0, "timeout": 3, "databricks_options": {"x": 1}})
-    assert call.params == {"temperature": 0, "extra_body": {"timeout": 3, "databricks_options": {"x": 1}}}
+    assert call.params == {"temperature": 0, "databricks_options": {"x": 1}, "extra_body": {"timeout": 3}}
 
 
 def test_options_of_the_client_are_no_fields_of_an_embeddings_body() -> None:
@@ -86,6 +86,10 @@ def test_embeddings_are_not_streamed() -> None:
         ({"messages": MESSAGES, "n": [2, 2]}, {"messages": MESSAGES, "n": 2}),
         ({"messages": MESSAGES[1:]}, {"messages": MESSAGES[1:]}),
         ({"messages": [MESSAGES], "tools": [[TOOL]]}, {"messages": MESSAGES, "tools": [TOOL]}),
+        ({"messages": MESSAGES, "tools": [TOOL, TOOL]}, {"messages": MESSAGES, "tools": [TOOL, TOOL]}),
+        ({"messages": MESSAGES[1:], "tools": [TOOL]}, {"messages": MESSAGES[1:], "tools": [TOOL]}),
+        ({"messages": MESSAGES, "stop": [".", "!"]}, {"messages": MESSAGES, "stop": [".", "!"]}),
+        ({"messages": MESSAGES, "stop": [".", "."]}, {"messages": MESSAGES, "stop": ["."]}),
         ({"prompt": ["Once"], "stop": [["."]]}, {"prompt": "Once", "stop": ["."]}),
         ({"prompt": ["Once", "Twice"], "n": [1, 1]}, {"prompt": ["Once", "Twice"], "n": 1}),
         ({"input": ["a", "b"]}, {"input": ["a", "b"]}),
@@ -116,6 +120,8 @@ def test_a_data_frame_that_is_no_one_body_is_refused(columns: dict[str, list[Any
     [
         ({"messages": MESSAGES, "max_tokens": 5}, {"messages": MESSAGES, "max_tokens": 5}),
         ([{"messages": MESSAGES, "tools": [TOOL], "stop": ["."], "n": 1}], None),
+        ({"messages": MESSAGES, "tools": [TOOL, TOOL]}, {"messages": MESSAGES, "tools": [TOOL, TOOL]}),
+        ([{"messages": MESSAGES, "response_format": {"type": "json_object"}}], None),
         ([{"prompt": "Once", "temperature": 0.5, "logprobs": True}], None),
         ({"input": ["a", "b", "c"]}, {"input": ["a", "b", "c"]}),
         ([{"input": ["a", "b"], "dimensions": 8}], None),

@@ -12,9 +12,7 @@ import pytest
 pytest_plugins = "pytester"
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "workspace.md"
-FILES = re.findall(
-    r"^```python\n# (\w+\.py)\n(.*?)^```$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-)
+FILES = re.findall(r"^```py\n# (\w+\.py)\n(.*?)^```$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 STRICT = ("-p", "pytest_asyncio.plugin", "-W", "error", "--strict-markers", "-q")
 
 
