@@ -111,7 +111,9 @@ def test_it_calls_tools_by_the_responses_api(client: openai.OpenAI) -> None:
     (call,) = [item for item in answer.output if item.type == "function_call"]
     assert json.loads(call.arguments) == {"city": "Paris"}
     result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "It is sunny in Paris."}
-    told: Any = [{"role": "user", "content": "What is the weather in Paris?"}, call.model_dump(), result]
+    again = call.to_dict(mode="json", exclude_unset=True)
+    del again["status"]  # which the service refuses in a request
+    told: Any = [{"role": "user", "content": "What is the weather in Paris?"}, again, result]
     assert "sunny" in client.responses.create(model=LLAMA, input=told, tools=[tool]).output_text
 
 
