@@ -55,7 +55,7 @@ class Providers:
             raise external_error(400, provider, {"error_code": "BAD_REQUEST", "message": message})
         if provider == "cohere":
             return await self._cohere.answer(external[PROVIDERS[provider]], external["name"], query)
-        if vendor := vendor_of(external, self._secrets, self._urls):
+        if vendor := vendor_of(external, query.task, self._secrets, self._urls):
             return await self._litellm.answer(vendor, query)
         answer = await self._forwarder.forward(await self._target(external, query), stream=_streams(external, query))
         if provider == "ai21labs" and is_jurassic(external["name"]) and isinstance(answer, Whole):

@@ -65,7 +65,14 @@ def test_schemathesis_finds_no_server_error_and_no_answer_that_is_not_described(
     api.created("pt", provisioned(), tags={"fm_task": "completions"})
     api.created("ext", external(api.workspace.host, api.workspace.token))
     names = ", ".join(f'"{name}"' for name in (CHAT, GTE, "pt", "ext"))
-    settings = f'[parameters]\n"path.name" = [{names}]\n"path.served" = ["served", "{CHAT}"]\n'
+    settings = f"""
+[dictionaries]
+names = {{ values = [{names}] }}
+
+[parameters]
+"path.name" = {{ dictionary = "names", probability = 0.8 }}
+"body.model" = {{ dictionary = "names", probability = 0.8 }}
+"""
     (tmp_path / "schemathesis.toml").write_text(settings, encoding="utf-8")
     command = [
         str(Path(sys.executable).with_name("st")),

@@ -154,6 +154,16 @@ def test_a_claude_on_vertex_is_asked_in_anthropics_words_behind_googles_login(st
             assert answer.json()["usage"]["prompt_tokens"] == PROMPT_TOKENS
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["cohere.command-r-plus-v1:0", "ai21.jamba-1-5-large-v1:0", "amazon.nova-pro-v1:0", "eu.amazon.nova-lite-v1:0"],
+)
+def test_all_families_on_bedrock_converse(start: Start, name: str) -> None:
+    with playing("amazon-bedrock") as server:
+        assert connected(start, server, name=name).text("ext", "Hello") == "Echo: Hello"
+        assert server.seen[-1].path.endswith("/converse")
+
+
 def test_coheres_embeddings_on_bedrock_are_invoked(start: Start) -> None:
     with playing("amazon-bedrock") as server:
         api = connected(start, server, "embeddings", name="cohere.embed-english-v3")
@@ -302,6 +312,9 @@ def test_no_parameter_leads_elsewhere(start: Start, vendor: VendorServer) -> Non
         answer = api.query("ext", asks("Hello", extra_params={name: "http://127.0.0.1:9"}))
         assert answer.status_code == 400
         assert api.query("ext", asks("Hello", **{name: "x"})).status_code == 400
+    for name in ("metadata", "store", "service_tier"):  # which the workspace takes for models of OpenAI
+        answer = api.query("ext", asks("Hello", **{name: "x"}))
+        assert (answer.status_code, name in answer.text) == (400, True)
     assert vendor.seen == []
 
 
