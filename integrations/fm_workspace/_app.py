@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache, partial
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,6 +18,7 @@ from fm_client import catalog
 
 from ._control import control_routes
 from ._data_plane import DataPlane, data_routes
+from ._description import describe_all
 from ._engine import Engine
 from ._errors import ServiceError, invalid_parameter, no_route
 from ._gateway import Balancer
@@ -40,12 +42,13 @@ class Parts:
     deploy_seconds: float = 0.0
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     clock: Callable[[], float] = time.time
+    provider_urls: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_app(parts: Parts) -> FastAPI:
     """The application; it closes engine and store when it shuts down."""
     registry = Registry(parts.store, hosted_models(parts.clock()), parts.clock, parts.deploy_seconds)
-    providers, metrics = Providers(Secrets(parts.secrets)), Metrics()
+    providers, metrics = Providers(Secrets(parts.secrets), parts.provider_urls), Metrics()
     plane = DataPlane(registry, parts.engine, providers, RateLimiter(), Balancer(), metrics)
 
     @asynccontextmanager
@@ -60,6 +63,7 @@ def build_app(parts: Parts) -> FastAPI:
     app.include_router(data_routes(plane))
     _handle_errors(app)
     app.add_middleware(Guard, rules=parts.rules)
+    app.openapi = cache(partial(describe_all, app))  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
 
