@@ -42,6 +42,7 @@ from ._errors import (
 from ._hosts import is_loopback
 from ._http import HTTP, AsyncHTTP
 from ._negotiate import DroppedParameterWarning
+from ._network import environment_proxy
 from ._pair import Clients
 from ._profiles import ModelProfile, profile_for
 from ._requests import ChatParams, CompletionParams, EmbedParams
@@ -182,6 +183,7 @@ __all__ = [
     "ZeroVectorWarning",
     "__version__",
     "catalog",
+    "environment_proxy",
     "is_loopback",
     "profile_for",
     "route_of",
