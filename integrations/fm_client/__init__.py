@@ -41,16 +41,19 @@ from ._errors import (
 )
 from ._hosts import is_loopback
 from ._http import HTTP, AsyncHTTP
+from ._metrics import MetricSample, parse_metrics
 from ._negotiate import DroppedParameterWarning
 from ._network import environment_proxy
 from ._pair import Clients
 from ._profiles import ModelProfile, profile_for
 from ._requests import ChatParams, CompletionParams, EmbedParams
+from ._retiring import RetiringModelWarning
 from ._routes import Route, route_of
 from ._vectors import ZeroVectorWarning
 from ._version import __version__
 from ._wire import Reply, Request, Timeout
 from .types import (
+    AccessControl,
     AI21LabsConfig,
     AiGatewayConfig,
     AmazonBedrockConfig,
@@ -68,6 +71,7 @@ from .types import (
     CustomProviderConfig,
     DatabricksModelServingConfig,
     Delta,
+    EmailNotifications,
     EmbeddingResponse,
     Endpoint,
     EndpointConfig,
@@ -76,12 +80,17 @@ from .types import (
     FoundationModel,
     FunctionCall,
     GoogleCloudVertexAIConfig,
+    Grant,
     GuardrailParameters,
     Guardrails,
     InferenceTableConfig,
     Message,
     OpenAIConfig,
+    OptimizationInfo,
     PaLMConfig,
+    Permission,
+    PermissionLevel,
+    Permissions,
     PiiGuardrail,
     RateLimit,
     ServedEntity,
@@ -102,6 +111,7 @@ __all__ = [
     "APIError",
     "APIStatusError",
     "APITimeoutError",
+    "AccessControl",
     "AiGatewayConfig",
     "AmazonBedrockConfig",
     "AnthropicConfig",
@@ -131,6 +141,7 @@ __all__ = [
     "DatabricksModelServingConfig",
     "Delta",
     "DroppedParameterWarning",
+    "EmailNotifications",
     "EmbedParams",
     "EmbeddingContractError",
     "EmbeddingResponse",
@@ -144,16 +155,22 @@ __all__ = [
     "FoundationModel",
     "FunctionCall",
     "GoogleCloudVertexAIConfig",
+    "Grant",
     "GuardrailParameters",
     "Guardrails",
     "InferenceTableConfig",
     "InvalidRequestError",
     "Message",
+    "MetricSample",
     "ModelProfile",
     "NotFoundError",
     "OpenAIConfig",
+    "OptimizationInfo",
     "PaLMConfig",
+    "Permission",
     "PermissionDeniedError",
+    "PermissionLevel",
+    "Permissions",
     "PiiGuardrail",
     "ProxyError",
     "RateLimit",
@@ -164,6 +181,7 @@ __all__ = [
     "RequestTooLargeError",
     "ResponseFormatError",
     "ResponseTooLargeError",
+    "RetiringModelWarning",
     "Route",
     "ServedEntity",
     "ServedEntityState",
@@ -185,6 +203,7 @@ __all__ = [
     "catalog",
     "environment_proxy",
     "is_loopback",
+    "parse_metrics",
     "profile_for",
     "route_of",
 ]

@@ -1,0 +1,121 @@
+"""The catalog's files: the package's own, and a newer one that a user brings."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ._catalog_data import SECTIONS, Catalog, JSONObject, RetirementPolicy, Source, built
+from ._errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+FILES = {
+    "catalog": ("models", "provisioned_families", "provisioned_models"),
+    "retirements": ("policy", "retirements"),
+    "providers": ("tasks", "providers"),
+    "limits": ("limits",),
+}
+"""The package's files, in `data/`, and the sections of each; `sources` stand in all of them."""
+VERSION = 1
+"""`schema_version` of the files."""
+_SHOWN = 5
+"""Problems of a file that an error tells."""
+_BESIDE = ("schema_version", "about")
+
+
+@cache
+def packaged() -> Catalog:
+    """The catalog that came with the package."""
+    return built(packaged_sections())
+
+
+@cache
+def packaged_sections() -> Mapping[str, Any]:
+    """The sections of the package's files."""
+    folder = resources.files(__package__).joinpath("data")
+    files = [json.loads(folder.joinpath(f"{name}.json").read_bytes()) for name in FILES]
+    sections = {key: value for file in files for key, value in file.items() if key not in _BESIDE}
+    return {**sections, "sources": {key: entry for file in files for key, entry in file["sources"].items()}}
+
+
+def read_catalog(path: str | os.PathLike[str]) -> Catalog:
+    """The catalog in a file. A section that it has takes the place of the package's; the others stay.
+
+    ConfigurationError, with the file and the place in it, for what is no such file.
+    """
+    return built({**packaged_sections(), **read_sections(path)})
+
+
+def read_sections(path: str | os.PathLike[str]) -> JSONObject:
+    """The sections of a user's file, checked. Its sources are added to those of the package."""
+    data = _json(Path(path))
+    if data.get("schema_version") != VERSION:
+        raise ConfigurationError(
+            f"catalog {path}: schema_version is {data.get('schema_version')!r:.20}; this package reads {VERSION}"
+        )
+    given = {key: value for key, value in data.items() if key not in _BESIDE}
+    if unknown := sorted(given.keys() - _adapters().keys()):
+        raise ConfigurationError(f"catalog {path}: no section is called {unknown[0]!r:.60}; {_known()}")
+    sections = {name: _checked(path, name, value) for name, value in given.items()}
+    sections["sources"] = {**packaged_sections()["sources"], **sections.get("sources", {})}
+    _check_sources(path, sections)
+    return sections
+
+
+def _json(path: Path) -> JSONObject:
+    try:
+        data = json.loads(path.read_bytes())
+    except OSError as exc:
+        raise ConfigurationError(f"catalog {path} cannot be read: {exc.strerror or type(exc).__name__}") from exc
+    except (ValueError, RecursionError) as exc:
+        raise ConfigurationError(f"catalog {path} is no JSON: {exc}") from exc
+    if not isinstance(data, dict):
+        raise ConfigurationError(f"catalog {path} is no JSON object; {_known()}")
+    return data
+
+
+def _checked(path: object, name: str, value: Any) -> Any:
+    from pydantic import ValidationError
+
+    try:
+        return _adapters()[name].validate_json(json.dumps(value), strict=True)
+    except ValidationError as exc:
+        errors = exc.errors(include_url=False, include_input=False)
+        told = [f"{_place(name, error['loc'])}: {error['msg']}" for error in errors[:_SHOWN]]
+        more = f" (and {len(errors) - _SHOWN} more)" if len(errors) > _SHOWN else ""
+        raise ConfigurationError(f"catalog {path}: {'; '.join(told)}{more}") from None
+
+
+def _place(name: str, loc: tuple[int | str, ...]) -> str:
+    return name + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc)
+
+
+def _check_sources(path: object, sections: Mapping[str, Any]) -> None:
+    for name in SECTIONS:
+        for at, entry in enumerate(sections.get(name, ())):
+            if unknown := [key for key in entry.sources if key not in sections["sources"]]:
+                raise ConfigurationError(f"catalog {path}: {name}[{at}].sources: {unknown[0]!r:.60} is in no sources")
+
+
+def _known() -> str:
+    return f"a catalog has {', '.join(sorted(_adapters()))}"
+
+
+@cache
+def _adapters() -> Mapping[str, TypeAdapter[Any]]:
+    from pydantic import TypeAdapter
+
+    lists: dict[str, TypeAdapter[Any]] = {name: TypeAdapter(list[kind]) for name, kind in SECTIONS.items()}  # type: ignore[valid-type]  # a type that is a value
+    return {
+        **lists,
+        "sources": TypeAdapter(dict[str, Source]),
+        "policy": TypeAdapter(RetirementPolicy),
+        "tasks": TypeAdapter(list[str]),
+    }
