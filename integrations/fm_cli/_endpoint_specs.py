@@ -121,9 +121,8 @@ def _external_model(flags: EndpointFlags) -> Spec:
 
 def _harmless(field: str, value: str) -> str:
     """`value`, unless it is a credential: arguments stand where every process can read them."""
-    leaf = field.rpartition(".")[2]
     is_reference = _REFERENCE.fullmatch(value) is not None
-    if leaf.endswith(PLAINTEXT) or (leaf in credential_fields() and not is_reference):
+    if field.endswith(PLAINTEXT) or (field in credential_fields() and not is_reference):
         raise InvalidRequestError(
             f"{field} is a credential, and no argument: give --key-env {field.removesuffix(PLAINTEXT)}=VARIABLE, "
             "or a reference by --secret-ref"
@@ -141,7 +140,7 @@ def _add_keys(spec: Spec, flags: EndpointFlags) -> None:
         provider = str(model.get("provider"))
         settings = model.setdefault(config_field(provider), {})
         for field, suffix, value in keys:
-            _put(settings, f"{field or key_field(provider)}{suffix}", value)
+            _put(settings, f"{field or key_field(provider, settings)}{suffix}", value)
 
 
 def _external_models(spec: Spec) -> Iterator[Spec]:

@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-PIPE_WIDTH = 200
+PIPE_WIDTH = 1_000
 """Columns for a program or a file that reads along: it has no width, and nothing should be folded for it."""
 
 
