@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
 from urllib.parse import urlsplit
@@ -196,7 +197,7 @@ def _endpoint(client: fm.Client, name: str) -> Check:
         text = f"{state}; {found.failure}" if found.failure else state
         fix = f"fm endpoints wait {name}; fm endpoints logs {name} shows why it takes long or failed"
         return Check("endpoint", "failed", text, fix, ExitCode.NOT_READY)
-    if notice := catalog.retirement_notice(name):
+    if notice := catalog.retirement_notice(name, datetime.now(UTC).date()):
         return Check("endpoint", "warning", state, notice)
     return Check("endpoint", "ok", state)
 

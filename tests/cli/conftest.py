@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 from fault_server import FaultServer
+from terminal import Terminal
 from typer.testing import CliRunner, Result
 
 from fm_cli import _background as background
 from fm_cli._app import app
 from fm_workspace import Workspace
-from terminal import Terminal
 
 PROGRAM = Path(sys.executable).with_name("fm")
 NOWHERE = "http://127.0.0.1:9"

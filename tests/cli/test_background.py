@@ -155,7 +155,17 @@ def test_options_reach_it_and_endpoints_are_kept_over_restarts(
     arguments = ("workspace", "start", "--background", "--state", str(tmp_path / "state.db"), "--deploy-seconds", "600")
     first = program(*arguments, "--output", "json", FM_WORKSPACE_TOKEN="token-for-tests")
     assert json.loads(first.stdout)["token"] == "token-for-tests"
-    create = ("endpoints", "create", "slow", "--model", "main.default.slow", "--version", "1", "--max-throughput", "980")
+    create = (
+        "endpoints",
+        "create",
+        "slow",
+        "--model",
+        "main.default.slow",
+        "--version",
+        "1",
+        "--max-throughput",
+        "980",
+    )
     created = json.loads(fm(*create, "--host", "local", "--output", "json").stdout)
     assert created["state"]["config_update"] == "IN_PROGRESS"
     fm("workspace", "stop")

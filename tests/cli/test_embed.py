@@ -63,9 +63,7 @@ def test_a_line_separator_of_unicode_ends_no_line(fm: Run, here: Env) -> None:
     assert [row["text"] for row in map(json.loads, done.stdout.split("\n")[:-1])] == ["one\u2028still one", "two"]
 
 
-def test_a_field_of_json_lines_is_embedded_and_the_others_stay(
-    fm: Run, here: Env, expected: list[list[float]]
-) -> None:
+def test_a_field_of_json_lines_is_embedded_and_the_others_stay(fm: Run, here: Env, expected: list[list[float]]) -> None:
     given = "".join(json.dumps({"id": i, "body": text}) + "\n" for i, text in enumerate(TEXTS))
     done = fm("embed", MODEL, "--field", "body", stdin=given, **here)
     assert rows(done.stdout) == [
@@ -165,7 +163,9 @@ def test_what_was_done_before_a_failure_is_on_standard_output(fm: Run, there: En
     assert json.loads(done.stderr)["error"]["notes"] == ["2 texts were embedded before"]
 
 
-def test_a_bar_is_drawn_in_a_terminal(terminal: Callable[..., Terminal], here: Env, lines: Path, tmp_path: Path) -> None:
+def test_a_bar_is_drawn_in_a_terminal(
+    terminal: Callable[..., Terminal], here: Env, lines: Path, tmp_path: Path
+) -> None:
     tty = terminal("embed", MODEL, str(lines), "--to", str(tmp_path / "out.jsonl"), **here)
     assert tty.finish() == 0
     assert "3/3" in tty.text

@@ -58,7 +58,19 @@ def test_a_provisioned_endpoint_by_model_units_and_one_by_chunks(fm: Run, here: 
 
 def test_an_external_endpoint_by_reference_to_a_secret(fm: Run, here: Env) -> None:
     shown = answer(
-        fm("endpoints", "create", "gpt", *GPT, "--secret-ref", "models/openai", "--tag", "team=search", "--output", "json", **here)
+        fm(
+            "endpoints",
+            "create",
+            "gpt",
+            *GPT,
+            "--secret-ref",
+            "models/openai",
+            "--tag",
+            "team=search",
+            "--output",
+            "json",
+            **here,
+        )
     )
     assert shown["route"] == "external"
     assert entity(shown)["external_model"]["openai_config"] == {"openai_api_key": "{{secrets/models/openai}}"}
@@ -72,7 +84,9 @@ def test_a_key_comes_by_environment_or_standard_input_and_answers(
     """The provider is the workspace itself: it answers only if the key that it gets is its own token."""
     base = ("--set", f"openai_api_base={workspace.host}/serving-endpoints")
     model = ("--provider", "openai", "--external-model", "databricks-meta-llama-3-3-70b-instruct", "--task", "chat")
-    created = fm("endpoints", "create", "gpt", *model, *base, *way, stdin=workspace.token, MY_KEY=workspace.token, **here)
+    created = fm(
+        "endpoints", "create", "gpt", *model, *base, *way, stdin=workspace.token, MY_KEY=workspace.token, **here
+    )
     assert created.exit_code == 0, created.output
     assert workspace.token not in created.output
     assert fm("chat", "gpt", "What is blue? The sky is blue.", **here).stdout == "The sky is blue.\n"
@@ -207,7 +221,10 @@ def test_logs_of_what_is_served(fm: Run, here: Env, build: tuple[str, ...]) -> N
     done = fm("endpoints", "logs", "mine", "--served", "llama", *build, **here)
     assert done.exit_code == 0, done.output
     assert "the model has no weights" in done.stdout
-    assert answer(fm("endpoints", "logs", "mine", *build, "--output", "json", **here))["logs"].strip() == done.stdout.strip()
+    assert (
+        answer(fm("endpoints", "logs", "mine", *build, "--output", "json", **here))["logs"].strip()
+        == done.stdout.strip()
+    )
 
 
 def test_deleting_asks_nobody_only_with_yes(fm: Run, here: Env, client: Client) -> None:

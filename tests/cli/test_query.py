@@ -55,7 +55,20 @@ def test_programs_get_the_whole_response(fm: Run, here: Env) -> None:
 
 def test_options_are_sent_and_what_is_not_said_is_not(fm: Run, server: FaultServer, there: Env) -> None:
     server.script("ep", chunked(*words("ok"), DONE))
-    fm("chat", "ep", "hi", "--system", "Be short.", "--temperature", "0.5", "--max-tokens", "9", "--stop", "END", **there)
+    fm(
+        "chat",
+        "ep",
+        "hi",
+        "--system",
+        "Be short.",
+        "--temperature",
+        "0.5",
+        "--max-tokens",
+        "9",
+        "--stop",
+        "END",
+        **there,
+    )
     body = server.seen[-1].json
     assert [message["role"] for message in body["messages"]] == ["system", "user"]
     assert {body["temperature"], body["max_tokens"], *body["stop"]} == {0.5, 9, "END"}
@@ -160,9 +173,7 @@ def test_ctrl_c_ends_a_single_answer_with_130(popen: Callable[..., subprocess.Po
     assert (process.returncode, errors) == (130, "")
 
 
-def test_a_closed_pipe_ends_an_answer_quietly(
-    popen: Callable[..., subprocess.Popen[str]], server: FaultServer
-) -> None:
+def test_a_closed_pipe_ends_an_answer_quietly(popen: Callable[..., subprocess.Popen[str]], server: FaultServer) -> None:
     """As in `fm chat … | head -c 6`."""
     rest = [part for _ in range(20) for part in (0.1, *words("more ", finish=None))]
     server.script("ep", chunked(*words("first ", finish=None), *rest, DONE))
