@@ -39,7 +39,7 @@ EndpointArgument = Annotated[
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a serving endpoint.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Tokens, time and endpoint, on standard error.")]
 PromptArgument = Annotated[
-    str | None, typer.Argument(metavar="[PROMPT]", help="What to ask; `-`, or nothing in a pipe, reads standard input.")
+    str | None, typer.Argument(metavar="PROMPT", help="What to ask; `-`, or nothing in a pipe, reads standard input.")
 ]
 TemperatureOption = Annotated[float | None, typer.Option(min=0.0, max=2.0, help="0 to 2.")]
 MaxTokensOption = Annotated[int | None, typer.Option(min=1, help="Longest answer, in tokens.")]

@@ -65,6 +65,12 @@ def workspace() -> Iterator[Workspace]:
         yield running
 
 
+@pytest.fixture(name="environment")
+def clean(state_directory: Path) -> dict[str, str]:
+    """The environment of a program, in which `fm` is found."""
+    return environment(PATH=f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}")
+
+
 @pytest.fixture
 def here(workspace: Workspace) -> dict[str, str]:
     """The environment that leads to `workspace`."""
