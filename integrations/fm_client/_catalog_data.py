@@ -217,6 +217,8 @@ def _entry(kind: type, item: Any) -> Any:
     entry = {key: _frozen(value) for key, value in item.items()}
     if kind is Retirement:
         entry |= {key: dt.date.fromisoformat(entry[key]) for key in _DAYS if entry.get(key)}
+    if kind is Limit and isinstance(entry["value"], int):
+        entry["value"] = float(entry["value"])
     return kind(**entry)
 
 

@@ -39,10 +39,16 @@ def packaged() -> Catalog:
 @cache
 def packaged_sections() -> Mapping[str, Any]:
     """The sections of the package's files."""
-    folder = resources.files(__package__).joinpath("data")
-    files = [json.loads(folder.joinpath(f"{name}.json").read_bytes()) for name in FILES]
+    files = packaged_files().values()
     sections = {key: value for file in files for key, value in file.items() if key not in _BESIDE}
     return {**sections, "sources": {key: entry for file in files for key, entry in file["sources"].items()}}
+
+
+@cache
+def packaged_files() -> Mapping[str, JSONObject]:
+    """The package's files by name, as they are."""
+    folder = resources.files(__package__).joinpath("data")
+    return {name: json.loads(folder.joinpath(f"{name}.json").read_bytes()) for name in FILES}
 
 
 def read_catalog(path: str | os.PathLike[str]) -> Catalog:
@@ -50,38 +56,40 @@ def read_catalog(path: str | os.PathLike[str]) -> Catalog:
 
     ConfigurationError, with the file and the place in it, for what is no such file.
     """
-    return built({**packaged_sections(), **read_sections(path)})
+    return built({**packaged_sections(), **checked_sections(f"catalog {os.fspath(path)}", read_json(path))})
 
 
-def read_sections(path: str | os.PathLike[str]) -> JSONObject:
-    """The sections of a user's file, checked. Its sources are added to those of the package."""
-    data = _json(Path(path))
+def checked_sections(where: str, data: Mapping[str, Any]) -> JSONObject:
+    """The sections of a catalog's file, as entries; `where` begins an error's text. Sources add to the package's."""
     if data.get("schema_version") != VERSION:
         raise ConfigurationError(
-            f"catalog {path}: schema_version is {data.get('schema_version')!r:.20}; this package reads {VERSION}"
+            f"{where}: schema_version is {data.get('schema_version')!r:.20}; this package reads {VERSION}"
         )
     given = {key: value for key, value in data.items() if key not in _BESIDE}
     if unknown := sorted(given.keys() - _adapters().keys()):
-        raise ConfigurationError(f"catalog {path}: no section is called {unknown[0]!r:.60}; {_known()}")
-    sections = {name: _checked(path, name, value) for name, value in given.items()}
+        raise ConfigurationError(
+            f"{where}: no section is called {unknown[0]!r:.60}; a catalog has {', '.join(sorted(_adapters()))}"
+        )
+    sections = {name: _checked(where, name, value) for name, value in given.items()}
     sections["sources"] = {**packaged_sections()["sources"], **sections.get("sources", {})}
-    _check_sources(path, sections)
+    _check_sources(where, sections)
     return sections
 
 
-def _json(path: Path) -> JSONObject:
+def read_json(path: str | os.PathLike[str]) -> JSONObject:
+    """The JSON object in a file."""
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(Path(path).read_bytes())
     except OSError as exc:
-        raise ConfigurationError(f"catalog {path} cannot be read: {exc.strerror or type(exc).__name__}") from exc
+        raise ConfigurationError(f"{os.fspath(path)} cannot be read: {exc.strerror or type(exc).__name__}") from exc
     except (ValueError, RecursionError) as exc:
-        raise ConfigurationError(f"catalog {path} is no JSON: {exc}") from exc
+        raise ConfigurationError(f"{os.fspath(path)} is no JSON: {exc}") from exc
     if not isinstance(data, dict):
-        raise ConfigurationError(f"catalog {path} is no JSON object; {_known()}")
+        raise ConfigurationError(f"{os.fspath(path)} is no JSON object")
     return data
 
 
-def _checked(path: object, name: str, value: Any) -> Any:
+def _checked(where: str, name: str, value: Any) -> Any:
     from pydantic import ValidationError
 
     try:
@@ -90,22 +98,18 @@ def _checked(path: object, name: str, value: Any) -> Any:
         errors = exc.errors(include_url=False, include_input=False)
         told = [f"{_place(name, error['loc'])}: {error['msg']}" for error in errors[:_SHOWN]]
         more = f" (and {len(errors) - _SHOWN} more)" if len(errors) > _SHOWN else ""
-        raise ConfigurationError(f"catalog {path}: {'; '.join(told)}{more}") from None
+        raise ConfigurationError(f"{where}: {'; '.join(told)}{more}") from None
 
 
 def _place(name: str, loc: tuple[int | str, ...]) -> str:
     return name + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc)
 
 
-def _check_sources(path: object, sections: Mapping[str, Any]) -> None:
+def _check_sources(where: str, sections: Mapping[str, Any]) -> None:
     for name in SECTIONS:
         for at, entry in enumerate(sections.get(name, ())):
             if unknown := [key for key in entry.sources if key not in sections["sources"]]:
-                raise ConfigurationError(f"catalog {path}: {name}[{at}].sources: {unknown[0]!r:.60} is in no sources")
-
-
-def _known() -> str:
-    return f"a catalog has {', '.join(sorted(_adapters()))}"
+                raise ConfigurationError(f"{where}: {name}[{at}].sources: {unknown[0]!r:.60} is in no sources")
 
 
 @cache

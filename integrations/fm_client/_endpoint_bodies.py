@@ -125,7 +125,7 @@ def config_body(spec: Mapping[str, Any], *, new: bool = False) -> tuple[JSONObje
         return config, False
     entities = _entities(spec, given[0])
     check_entities(entities, new=new)
-    units = _in_units(entities)
+    units = in_units(entities)
     traffic = spec.get("traffic")
     split = {} if traffic is None else {"traffic_config": {"routes": traffic_routes(traffic, entities)}}
     return {"served_entities": entities, **split}, units
@@ -170,7 +170,7 @@ def _versioned(entity: JSONObject) -> JSONObject:
     return entity if version is None else {**entity, "entity_version": str(version)}
 
 
-def _in_units(entities: list[JSONObject]) -> bool:
+def in_units(entities: list[JSONObject]) -> bool:
     """Whether the configuration is one of model units, for which the API has paths of its own."""
     units = [entity for entity in entities if entity.get("provisioned_model_units") is not None]
     if not units:

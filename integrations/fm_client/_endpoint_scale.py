@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict, cast
 
 from ._context import Context
-from ._endpoint_bodies import CHUNK_FIELDS, ConfigSpec, check_fields, update_request
+from ._endpoint_bodies import CHUNK_FIELDS, ConfigSpec, check_fields, in_units, update_request
 from ._endpoint_calls import get_endpoint
 from ._endpoint_checks import check_whole
 from ._endpoint_reports import optimization_info
@@ -30,15 +30,12 @@ class ScaleSpec(TypedDict, total=False):
     scale_to_zero_enabled: bool | None
 
 
+_UNITS_FIELDS = ("name", "entity_name", "entity_version", "provisioned_model_units", "burst_scaling_enabled")
 _INPUT_FIELDS = (
-    "name",
-    "entity_name",
-    "entity_version",
+    *_UNITS_FIELDS,
     "workload_size",
     "workload_type",
     "scale_to_zero_enabled",
-    "burst_scaling_enabled",
-    "provisioned_model_units",
     "min_provisioned_throughput",
     "max_provisioned_throughput",
     "min_provisioned_concurrency",
@@ -46,7 +43,8 @@ _INPUT_FIELDS = (
     "environment_vars",
     "instance_profile_arn",
 )
-"""Of a served entity: what the service takes back of what it shows (databricks-sdk 0.156.0, `ServedEntityInput`)."""
+"""Of a served entity: what the service takes back of what it shows, with model units (databricks-sdk 0.156.0,
+`PtServedModel`) and otherwise (`ServedEntityInput`)."""
 _SIZES = ("throughput_chunks", "max_provisioned_throughput")
 _SCALE_FIELDS = frozenset(ScaleSpec.__annotations__)
 
@@ -71,20 +69,35 @@ def scaled_request(
     if not change and traffic is None:
         raise InvalidRequestError(f"nothing to change: give traffic or one of {', '.join(sorted(_SCALE_FIELDS))}")
     check_whole(change)
+    in_units([change])
     endpoint = yield from get_endpoint(context, name)
     config = endpoint.config or endpoint.pending_config or EndpointConfig()
     if any(entity.external_model for entity in config.entities):
         raise InvalidRequestError(f"endpoint {name!r} serves external models, which have no size: use update")
-    entities: list[JSONObject] = [
-        {field: value for field, value in entity.to_wire().items() if field in _INPUT_FIELDS and value is not None}
-        for entity in config.entities
-    ]
+    entities = [_as_input(entity.to_wire()) for entity in config.entities]
     if change:
         chosen = _chosen(name, entities, served)
         entities[entities.index(chosen)] = _resized(chosen, change)
     split = _shares(config) if traffic is None else traffic
     whole = cast(ConfigSpec, {"served_entities": entities, **({"traffic": split} if split else {})})
     return update_request(name, whole)
+
+
+def _as_input(entity: JSONObject) -> JSONObject:
+    """What the service takes of what it shows; a size of 0 is how it shows one that is not in use."""
+    given = {field: entity[field] for field in _INPUT_FIELDS if entity.get(field) is not None}
+    given.setdefault("entity_name", entity.get("model_name"))  # the older form has other names for the same
+    given.setdefault("entity_version", entity.get("model_version"))
+    if given.get("provisioned_model_units"):
+        return _in(_UNITS_FIELDS, given)
+    unused = ["provisioned_model_units"]
+    if not given.get("max_provisioned_throughput"):
+        unused += CHUNK_FIELDS.values()
+    return {field: value for field, value in given.items() if field not in unused and value is not None}
+
+
+def _in(fields: Iterable[str], entity: Mapping[str, Any]) -> JSONObject:
+    return {field: entity[field] for field in fields if entity.get(field) is not None}
 
 
 def _chosen(name: str, entities: list[JSONObject], served: str | None) -> JSONObject:
@@ -97,13 +110,12 @@ def _chosen(name: str, entities: list[JSONObject], served: str | None) -> JSONOb
 
 def _resized(entity: JSONObject, change: Mapping[str, Any]) -> JSONObject:
     """`entity` with `change`; a size in one unit takes the place of a size in another."""
-    old = dict(entity)
     if "provisioned_model_units" in change:
-        old.pop("min_provisioned_throughput", None)
-        old.pop("max_provisioned_throughput", None)
-    elif any(field in change for field in _SIZES):
-        old.pop("provisioned_model_units", None)
-    return {**old, **change}
+        return {**_in(_UNITS_FIELDS, entity), **change}
+    replaced = {CHUNK_FIELDS[field] for field in change if field in CHUNK_FIELDS}
+    if any(field in change for field in _SIZES):
+        replaced.add("provisioned_model_units")
+    return {**{field: value for field, value in entity.items() if field not in replaced}, **change}
 
 
 def _shares(config: EndpointConfig) -> dict[str, int]:
@@ -125,4 +137,6 @@ def _in_tokens(context: Context, entity: JSONObject) -> Flow[JSONObject]:
             "give provisioned_model_units, or workload_size in config"
         )
     plain = {key: value for key, value in entity.items() if key not in CHUNK_FIELDS}
-    return {**plain, **{CHUNK_FIELDS[field]: info.tokens_per_second(count) for field, count in chunks.items()}}
+    sized = {**plain, **{CHUNK_FIELDS[field]: info.tokens_per_second(count) for field, count in chunks.items()}}
+    check_whole(sized)  # what stays as it was may not fit what is new
+    return sized

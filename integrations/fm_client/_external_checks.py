@@ -9,10 +9,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from . import _catalog as catalog
 from ._errors import InvalidRequestError
+from .types.external import SecretModel
 
 PLAINTEXT = "_plaintext"
 """What is appended to the name of a credential's field to give the credential itself."""
@@ -151,8 +153,16 @@ def _missing(settings: Mapping[str, Any], way: catalog.ExternalProvider, *fields
         f"{field} (or {field.rpartition('.')[2]}{PLAINTEXT})" if field in SECRETS else field for field in fields
     )
     text = f"{way.config} lacks {named}, which {way.name} needs"
-    meant = [name for name in settings if difflib.get_close_matches(name, fields, 1, _CLOSE) and name not in fields]
-    return text + (f"; {meant[0]!r:.60} is no field of it" if meant and not meant[0].endswith(PLAINTEXT) else "")
+    strange = [
+        name for name in settings if name not in _fields() and difflib.get_close_matches(name, fields, 1, _CLOSE)
+    ]
+    return text + (f"; {strange[0]!r:.60} is no field of it" if strange else "")
+
+
+@cache
+def _fields() -> frozenset[str]:
+    """The fields of all settings, as the service's API has them."""
+    return frozenset(field for kind in SecretModel.__subclasses__() for field in kind.model_fields)
 
 
 def _given(settings: Mapping[str, Any], field: str) -> bool:
