@@ -17,6 +17,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from fm_cli._corpus import FILES
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ["fm_cli", "fm_client", "fm_workspace", "langchain_fm", "llamaindex_fm", "mlflow_fm"]
 USES = {
@@ -98,7 +100,7 @@ def test_the_wheel_holds_every_source_file(wheel: Path) -> None:
         for path in (home / package).rglob("*")
         if path.suffix in kinds or path.name == "py.typed"
     }
-    corpus = {f"fm_cli/corpus/{path.name}" for path in (ROOT / "docs").glob("*.md")}  # what the demo reads
+    corpus = {f"fm_cli/corpus/{name}" for name in FILES}  # what the demo reads
     assert {name for name in names(wheel) if ".dist-info/" not in name} == expected | corpus
 
 
