@@ -28,6 +28,7 @@ TIMEOUT = fm.Timeout(connect=5.0, read=10.0, total=15.0)
 SKEW_WARNING, SKEW_FAILURE = 30.0, 300.0
 """Seconds between this clock and the server's: above the first tokens may seem old, above the second they are."""
 PATH = "/api/2.0/serving-endpoints"
+PORTS = {"https": 443, "http": 80}
 
 LOGIN_FIX = (
     "get a new token in the workspace (Settings, Developer, Access tokens), and set DATABRICKS_TOKEN, "
@@ -136,7 +137,7 @@ def _greet(host: str) -> fm.Reply:
 
 def _proxy(host: str) -> str:
     parts = urlsplit(host)
-    found = fm.environment_proxy(parts.scheme, parts.hostname or "", parts.port or 443)
+    found = fm.environment_proxy(parts.scheme, parts.hostname or "", parts.port or PORTS[parts.scheme])
     if found is None:
         return "none for this host"
     proxy = urlsplit(found)  # without user and password
