@@ -23,6 +23,7 @@ from ._catalog_data import (
     ProvisionedModel,
     Retirement,
     RetirementPolicy,
+    Rule,
     Source,
 )
 from ._catalog_file import packaged, read_catalog
@@ -35,6 +36,7 @@ __all__ = [
     "ProvisionedModel",
     "Retirement",
     "RetirementPolicy",
+    "Rule",
     "Source",
     "close_names",
     "external_providers",
@@ -49,6 +51,7 @@ __all__ = [
     "retirement",
     "retirement_notice",
     "retirements",
+    "rules",
     "sources",
     "tasks",
 ]
@@ -214,6 +217,15 @@ def limits(applies_to: str | None = None) -> tuple[Limit, ...]:
     [('queries_per_second', 600.0)]
     """
     return tuple(limit for limit in current().limits if applies_to is None or applies_to in limit.applies_to)
+
+
+def rules(about: str | None = None) -> tuple[Rule, ...]:
+    """What the sources say of which models a route takes, fine-tuned and custom ones among them.
+
+    >>> len(rules("provisioned")) + len(rules("external")) == len(rules())
+    True
+    """
+    return tuple(rule for rule in current().rules if about is None or rule.about == about)
 
 
 def sources() -> Mapping[str, Source]:

@@ -160,6 +160,16 @@ class Limit(Entry):
 
 
 @dataclass(frozen=True, slots=True)
+class Rule(Entry):
+    """What a source says of which models, fine-tuned and custom ones among them, a route takes."""
+
+    about: str
+    """provisioned or external."""
+    text: str
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """All that is known of models, and where it is from."""
 
@@ -174,6 +184,7 @@ class Catalog:
     """The tasks that an external model can have."""
     providers: tuple[ExternalProvider, ...]
     limits: tuple[Limit, ...]
+    rules: tuple[Rule, ...]
     retired: Mapping[str, Retirement] = field(init=False, repr=False)
     """By pay-per-token endpoint."""
 
@@ -190,6 +201,7 @@ SECTIONS: Mapping[str, type] = {
     "provisioned_models": ProvisionedModel,
     "providers": ExternalProvider,
     "limits": Limit,
+    "rules": Rule,
 }
 """Sections that are lists -> their entries."""
 
@@ -208,6 +220,7 @@ def built(sections: Mapping[str, Any]) -> Catalog:
         tasks=tuple(sections["tasks"]),
         providers=read["providers"],
         limits=read["limits"],
+        rules=read["rules"],
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 FILES = {
-    "catalog": ("models", "provisioned_families", "provisioned_models"),
+    "catalog": ("models", "provisioned_families", "provisioned_models", "rules"),
     "retirements": ("policy", "retirements"),
     "providers": ("tasks", "providers"),
     "limits": ("limits",),

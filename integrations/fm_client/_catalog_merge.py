@@ -15,6 +15,7 @@ KEYS = {
     "provisioned_models": ("model",),
     "providers": ("provider", "variant"),
     "limits": ("name", "applies_to"),
+    "rules": ("about", "text"),
 }
 """What tells the entries of a section apart."""
 THIRD_PARTY = "third party"
