@@ -16,8 +16,19 @@ from typer.core import TyperGroup
 from ._output import Output, notes_of, one_line
 
 OUTPUT_VARIABLE = "FM_OUTPUT"
-FACTS = ("endpoint", "status_code", "error_code", "request_id", "attempts", "retry_after")
+FACTS = (
+    "endpoint",
+    "status_code",
+    "error_code",
+    "request_id",
+    "attempts",
+    "retry_after",
+    "partial_text",
+    "build_log",
+)
 """What an error of a call is told with, for programs."""
+LOG_LINES = 20
+"""How much of the log of a build that failed is shown, from its end."""
 _ARGUMENTS = "fm_cli.arguments"
 # typer brings a click of its own since 0.26, and used the other one before: its errors are those of either.
 UsageError: type[Exception] = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "UsageError")
@@ -89,13 +100,15 @@ def tell(error: BaseException, code: int, output: Output) -> None:
         typer.echo(json.dumps({"error": described(error), "exit_code": int(code)}), err=True)
     else:
         typer.echo(f"fm: {one_line(error)}", err=True)
+        if log := getattr(error, "build_log", None):
+            typer.echo("\n".join(f"  {line}" for line in log.strip().splitlines()[-LOG_LINES:]), err=True)
 
 
 def described(error: BaseException) -> dict[str, Any]:
     """An error for programs."""
     facts = {name: getattr(error, name, None) for name in FACTS}
     message = getattr(error, "message", None) or one_line(error)
-    facts |= {"notes": notes_of(error), "partial_text": getattr(error, "partial_text", None)}
+    facts["notes"] = notes_of(error)
     known = {name: fact for name, fact in facts.items() if fact}
     return {"type": type(error).__name__, "message": message, **known}
 

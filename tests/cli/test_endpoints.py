@@ -205,6 +205,10 @@ def test_a_deployment_that_fails_has_a_code_of_its_own_and_its_reason(fm: Run, h
     done = fm("endpoints", "create", "mine", *LLAMA, "--max-throughput", "980", *broken, "--wait", **here)
     assert done.exit_code == 6
     assert "the model has no weights" in done.stderr
+    log = fm("endpoints", "logs", "mine", "--build", **here).stdout.splitlines()
+    assert done.stderr.splitlines()[-len(log) :] == [f"  {line}" for line in log]
+    report = json.loads(fm("endpoints", "wait", "mine", "--output", "json", **here).stderr)
+    assert report["error"]["build_log"].splitlines() == log
 
 
 def test_waiting_ends_after_the_time_given(fm: Run, here: Env) -> None:
