@@ -86,7 +86,10 @@ def _embed(
 def progress(total: int) -> Iterator[Callable[[int], None]]:
     """A bar on standard error, if that is a terminal; what it is told is how many are done."""
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda done: None
+        return
     columns = (TextColumn("embed"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("embed", total=total)
         yield lambda done: bar.update(task, completed=done)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -40,6 +41,14 @@ def run_program(*arguments: str, **variables: str) -> subprocess.CompletedProces
     """`fm …`, as a program."""
     command, env = [str(PROGRAM), *arguments], environment(**variables)
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=SECONDS)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible() -> Iterator[None]:
+    """In the background of a script SIGINT is ignored, also by what is started there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 
 import pytest
@@ -168,6 +169,7 @@ def test_ctrl_c_ends_a_single_answer_with_130(popen: Callable[..., subprocess.Po
     process = popen("chat", "ep", "hi", DATABRICKS_HOST=server.host, DATABRICKS_TOKEN="t")
     assert process.stdout is not None
     assert process.stdout.read(6) == "first "
+    time.sleep(0.2)  # so that it waits for more: Python sees no signal that comes just before
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert (process.returncode, errors) == (130, "")
