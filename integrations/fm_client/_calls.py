@@ -19,13 +19,14 @@ from ._errors import (
     ServerError,
     TLSError,
 )
+from ._items_parser import ItemStreamParser, items_response
 from ._names import explain
 from ._negotiate import negotiated
 from ._profiles import profile_for
 from ._requests import Messages, chat_body, completion_body
 from ._responses import StreamParser, chat_response, completion_response
 from ._retry import exchange, returning
-from ._routes import check_endpoint_name, invocations_path
+from ._routes import RESPONSES_PATH, check_endpoint_name, invocations_path
 from ._wire import Emit, Flow, Read, Reply, Timeout
 from .types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, Served
 from .types._base import JSONObject
@@ -46,6 +47,8 @@ class _Call:
     max_retries: int | None
     wait_ready: float = 0.0
     stream: bool = False
+    responses: bool = False
+    """Whether it is a call of the Responses API."""
 
     @classmethod
     def of(cls, context: Context, model: Models, body: JSONObject, params: Mapping[str, Any], *, stream: bool) -> _Call:
@@ -58,13 +61,14 @@ class _Call:
             None if retries is None else check_max_retries(retries),
             params.get("wait_ready") or 0.0,
             stream,
+            params.get("api") == "responses",
         )
 
 
 def chat(context: Context, model: Models, messages: Messages, params: Mapping[str, Any]) -> Flow[ChatResponse]:
     """The flow of a whole chat answer. Bad arguments raise at once."""
     call = _Call.of(context, model, chat_body(messages, params), params, stream=False)
-    return _whole(call, chat_response)
+    return _whole(call, items_response if call.responses else chat_response)
 
 
 def complete(context: Context, model: Models, prompt: Any, params: Mapping[str, Any]) -> Flow[CompletionResponse]:
@@ -110,7 +114,8 @@ def _streamed(call: _Call, chunk_type: type[ChatChunk | CompletionChunk]) -> Flo
     def then(endpoint: str) -> Callable[[Reply], Flow[_Opened]]:
         def parser(reply: Reply) -> StreamParser:
             limit = settings.max_event_bytes
-            return StreamParser(chunk_type, reply, endpoint, stream_end=settings.stream_end, limit=limit)
+            cls = ItemStreamParser if call.responses else StreamParser
+            return cls(chunk_type, reply, endpoint, stream_end=settings.stream_end, limit=limit)
 
         return lambda reply: _open(call, reply, parser(reply))
 
@@ -161,8 +166,8 @@ def _read_on(call: _Call, opened: _Opened) -> Flow[None]:
         try:
             items = parser.feed((yield Read(opened.reply, wait)))
         except APIError as error:
-            parser.failure = _idle(error, call.timeout)
-            break
+            items = parser.end()
+            parser.failure = None if parser.done else _idle(error, call.timeout)
         if items:
             yield Emit(items)
         if parser.events > events:  # keep-alive comments do not count
@@ -204,14 +209,16 @@ def _ask(
     context = call.context
 
     def send(body: JSONObject) -> Flow[T]:
-        path = invocations_path(endpoint)
+        path = RESPONSES_PATH if call.responses else invocations_path(endpoint)
         request = context.request("POST", path, body, endpoint=endpoint, stream=call.stream, timeout=call.timeout)
         return exchange(
             context, request, then=then, max_retries=max_retries, wait_ready=call.wait_ready, started=started
         )
 
-    body = call.body
-    if call.stream and "stream_options" not in body and profile_for(endpoint).get("sends_usage") == "on_request":
+    # There the endpoint stands in the body, and a stream tells its usage unasked.
+    body = {"model": endpoint, **call.body} if call.responses else call.body
+    asks = call.stream and not call.responses and "stream_options" not in body
+    if asks and profile_for(endpoint).get("sends_usage") == "on_request":
         body = {**body, "stream_options": {"include_usage": True}}
     try:
         return (yield from negotiated(context, endpoint, body, send))

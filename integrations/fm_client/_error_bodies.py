@@ -65,6 +65,10 @@ CODE_ERRORS: dict[str, type[APIStatusError]] = {
     "DATA_LOSS": ServerError,
     "TEMPORARILY_UNAVAILABLE": ServerError,
     "DEADLINE_EXCEEDED": ServerError,
+    # Of the Responses API, inside streams and answers.
+    "server_error": ServerError,
+    "rate_limit_exceeded": RateLimitError,
+    "invalid_prompt": BadRequestError,
 }
 
 _TOO_DEEP = f"the JSON is nested more than {MAX_DEPTH} deep"

@@ -242,6 +242,10 @@ class _StreamMerger(Generic[C, R]):
         choices = [self._choices[index].result(index) for index in sorted(self._choices)]
         return self._response(**self._head, choices=choices, usage=self._usage.result())
 
+    def rest(self) -> list[C]:
+        """What was held back: nothing."""
+        return []
+
     def last(self) -> C:
         """The closing chunk: usage, once, and the whole response."""
         response: Any = self.response()
@@ -265,6 +269,30 @@ class CompletionMerger(_StreamMerger[CompletionChunk, CompletionResponse]):
         _CompletionChoiceMerger,
         "text_completion",
     )
+
+
+class WholeMerger:
+    """An answer that was whole from the beginning."""
+
+    def __init__(self, response: ChatResponse) -> None:
+        self._whole = response
+        self.chunk = as_chunk(response)
+
+    def add(self, chunk: ChatChunk) -> ChatChunk:
+        """`chunk` without the usage, which comes last."""
+        chunk.usage = None
+        return chunk
+
+    def response(self) -> ChatResponse:
+        """The answer."""
+        return self._whole
+
+    def last(self) -> ChatChunk:
+        """The closing chunk: usage, once, and the whole response."""
+        head = self.chunk.model_dump(exclude={"choices", "usage"}, exclude_unset=True)
+        chunk = ChatChunk(**head, choices=[], usage=self._whole.usage)
+        chunk._response = self._whole
+        return chunk
 
 
 def as_chunk(response: ChatResponse) -> ChatChunk:

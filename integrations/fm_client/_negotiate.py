@@ -18,6 +18,7 @@ DROPPABLE = (
     "stream_options",
     "parallel_tool_calls",
     "reasoning_effort",
+    "reasoning",
     "frequency_penalty",
     "presence_penalty",
     "encoding_format",
@@ -96,7 +97,7 @@ def _refuses(message: str, name: str) -> bool:
 def has(body: Mapping[str, Any], name: str) -> bool:
     """Whether the body has the field; `strict` is one of its tools' functions."""
     if name == "strict":
-        return any("strict" in tool.get("function", ()) for tool in body.get("tools", ()))
+        return any("strict" in tool.get("function", tool) for tool in body.get("tools", ()))
     return name in body
 
 
@@ -104,13 +105,15 @@ def without(body: Mapping[str, Any], name: str) -> JSONObject:
     """A copy of the body without the field."""
     if name != "strict":
         return {key: value for key, value in body.items() if key != name}
-    tools = [
-        {**tool, "function": {key: value for key, value in tool["function"].items() if key != "strict"}}
-        if "function" in tool
-        else tool
-        for tool in body["tools"]
-    ]
-    return {**body, "tools": tools}
+    return {**body, "tools": [_loose(tool) for tool in body["tools"]]}
+
+
+def _loose(tool: Mapping[str, Any]) -> JSONObject:
+    """A tool without `strict`, which stands in its function, or (in the Responses API) in itself."""
+    function = tool.get("function")
+    if isinstance(function, Mapping):
+        return {**tool, "function": {key: value for key, value in function.items() if key != "strict"}}
+    return {key: value for key, value in tool.items() if key != "strict"}
 
 
 def _text(endpoint: str, name: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 from ._errors import InvalidRequestError
+from ._items_sent import responses_body, with_fields
 from ._wire import Timeout
 from .types import Message
 from .types._base import JSONObject
@@ -15,6 +16,7 @@ from .types._base import JSONObject
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 MAX_CHOICES = 128
 MAX_STOPS = 64
+API = Literal["chat", "responses"]
 MessageLike = Mapping[str, Any] | Message
 Messages = str | Iterable[MessageLike]
 # What of an answered message may be sent back: its id and the like are refused as unknown fields.
@@ -60,6 +62,14 @@ class ChatParams(CompletionParams, total=False):
     top_logprobs: int | None
     reasoning_effort: str | None
     thinking: Mapping[str, Any] | None
+    custom_inputs: Mapping[str, Any] | None
+    """For agents: what they take besides messages."""
+    context: Mapping[str, Any] | None
+    """For agents: `{"conversation_id": …, "user_id": …}`."""
+    databricks_options: Mapping[str, Any] | None
+    """For agents: `{"return_trace": True}` brings `databricks_output` with the trace of the call."""
+    api: API | None
+    """How to ask: "chat" (default), or "responses" for the Responses API of OpenAI's models and of agents."""
 
 
 class EmbedParams(CallOptions, total=False):
@@ -82,16 +92,19 @@ class EmbedParams(CallOptions, total=False):
 
 OPTIONS = frozenset(CallOptions.__annotations__)
 COMPLETION_FIELDS = frozenset(CompletionParams.__annotations__) - OPTIONS
-CHAT_FIELDS = frozenset(ChatParams.__annotations__) - OPTIONS
+CHAT_OPTIONS = OPTIONS | {"api"}
+CHAT_FIELDS = frozenset(ChatParams.__annotations__) - CHAT_OPTIONS
 EMBED_FIELDS = frozenset({"instruction", "dimensions", "encoding_format"})
 EMBED_OPTIONS = OPTIONS | {"normalize", "batch_size", "on_progress", "show_progress"}
 
 
 def chat_body(messages: Messages, params: Mapping[str, Any]) -> JSONObject:
-    """The body of a chat request."""
-    body = {"messages": check_messages(messages), **check_fields(params, CHAT_FIELDS)}
+    """The body of a chat request, in the form of the API that is asked for."""
+    body = {"messages": check_messages(messages), **check_fields(params, CHAT_FIELDS, CHAT_OPTIONS)}
     if body.get("tools"):
         body["tools"] = [_tool(tool, i) for i, tool in enumerate(body["tools"])]
+    if params.get("api") == "responses":
+        return with_extra(responses_body(body), params)
     return with_extra(body, params)
 
 
@@ -186,7 +199,7 @@ def with_extra(body: JSONObject, params: Mapping[str, Any]) -> JSONObject:
         raise InvalidRequestError("extra_body must be an object with text keys")
     if "stream" in extra:
         raise InvalidRequestError("extra_body cannot hold 'stream': call stream_chat or stream_complete instead")
-    return {**body, **extra}
+    return with_fields(body, extra)
 
 
 def _shown(value: Any) -> str:
@@ -241,6 +254,10 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "top_logprobs": (_whole(0, 20), "a whole number from 0 to 20"),
     "reasoning_effort": (lambda v: isinstance(v, str), "a text such as 'low'"),
     "thinking": (lambda v: isinstance(v, Mapping), "an object such as {'type': 'enabled', 'budget_tokens': 1024}"),
+    **dict.fromkeys(
+        ("custom_inputs", "context", "databricks_options"), (lambda v: isinstance(v, Mapping), "an object")
+    ),
+    "api": (lambda v: v in get_args(API), "'chat' or 'responses'"),
     "user": (lambda v: isinstance(v, str), "a text"),
     "wait_ready": (_number(0, 86_400), "a number of seconds up to 86,400"),
     "instruction": (lambda v: isinstance(v, str), "a text"),

@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from ._agents import AgentMerger, agent_response, is_agent_chunk
 from ._config import StreamEnd
 from ._error_bodies import error_in, json_of, load_json, read_error, status_error, text_of
 from ._errors import APIConnectionError, APIError, ResponseFormatError, ResponseTooLargeError, StreamInterruptedError
-from ._merge import ChatMerger, CompletionMerger, as_chunk
+from ._merge import ChatMerger, CompletionMerger, WholeMerger
 from ._sse import Event, SSEDecoder
 from ._tool_calls import new_call_id
 from ._wire import Reply
@@ -30,7 +31,7 @@ def json_reply(reply: Reply, endpoint: str = "") -> Any:
     if value is None:
         raise ResponseFormatError(
             f"the service answered {reply.status} without JSON (content-type: {reply.headers.get('content-type')})",
-            **_facts(reply, endpoint),
+            **facts(reply, endpoint),
         )
     raise_error_in(value, reply, endpoint)
     return value
@@ -46,8 +47,10 @@ def raise_error_in(value: Any, reply: Reply, endpoint: str) -> None:
 def chat_response(reply: Reply, endpoint: str) -> ChatResponse:
     """A whole chat answer."""
     response = _parse(ChatResponse, reply, endpoint)
+    if response.messages and not response.choices:
+        return stamp(agent_response(response), reply, endpoint)
     if not response.choices:
-        raise ResponseFormatError("the answer has no choices", **_facts(reply, endpoint))
+        raise ResponseFormatError("the answer has no choices", **facts(reply, endpoint))
     for choice in response.choices:
         for call in choice.message.tool_calls or ():
             call.id = call.id or new_call_id()
@@ -58,7 +61,7 @@ def completion_response(reply: Reply, endpoint: str) -> CompletionResponse:
     """A whole completion."""
     response = _parse(CompletionResponse, reply, endpoint)
     if not response.choices:
-        raise ResponseFormatError("the answer has no choices", **_facts(reply, endpoint))
+        raise ResponseFormatError("the answer has no choices", **facts(reply, endpoint))
     return stamp(response, reply, endpoint)
 
 
@@ -77,7 +80,7 @@ def _parse(model: type[M], reply: Reply, endpoint: str) -> M:
     except ValueError as exc:
         json_reply(reply, endpoint)  # says it better where it is no JSON, or an error
         raise ResponseFormatError(
-            f"the answer is not what the API promises: {_reason(exc)}", **_facts(reply, endpoint)
+            f"the answer is not what the API promises: {_reason(exc)}", **facts(reply, endpoint)
         ) from exc
     _raise_error_of(answer, reply, endpoint)
     return answer
@@ -115,7 +118,8 @@ def _reason(exc: Exception) -> str:
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
-def _facts(reply: Reply, endpoint: str) -> dict[str, Any]:
+def facts(reply: Reply, endpoint: str) -> dict[str, Any]:
+    """What an error about an answer knows."""
     return {
         "endpoint": endpoint,
         "status_code": reply.status,
@@ -130,6 +134,8 @@ class StreamParser:
 
     `done` is set when the stream has ended as it should; its closing chunk has then been given out.
     """
+
+    _unended = "it ended without a finish_reason and without [DONE]"
 
     def __init__(
         self, chunk_type: type[Chunk], reply: Reply, endpoint: str, *, stream_end: StreamEnd, limit: int
@@ -160,6 +166,10 @@ class StreamParser:
             chunks += self._finish()
         return chunks
 
+    def end(self) -> list[Chunk]:
+        """What is left when the stream breaks: nothing, unless all had been said."""
+        return []
+
     def partial(self) -> Any:
         """What has arrived so far, as a response."""
         return stamp(self._merger.response(), self._reply, self._endpoint)
@@ -184,6 +194,8 @@ class StreamParser:
                 return chunks + self._finish(marked=True)
             try:
                 chunks += self._read(event)
+                if self.done:
+                    break
             except APIError as error:
                 # A line cut off in mid-JSON by the end of the stream is a truncation, which `_finish` reports.
                 self.failure = None if at_end and isinstance(error, ResponseFormatError) else error
@@ -198,9 +210,13 @@ class StreamParser:
             return []
         chunk = self._chunk(event)
         says_something = bool(chunk.choices or chunk.usage)
+        if is_agent_chunk(chunk):
+            says_something = True
+            if not isinstance(self._merger, AgentMerger):
+                self._merger = AgentMerger()
         merged = self._merged(chunk)  # takes the usage out
         self.events += says_something
-        return [merged] if merged.choices else []
+        return [piece for piece in merged if piece.choices]
 
     def _chunk(self, event: Event) -> Chunk:
         try:
@@ -210,17 +226,18 @@ class StreamParser:
         _raise_error_of(chunk, self._reply, self._endpoint)
         return chunk
 
-    def _merged(self, chunk: Chunk) -> Chunk:
+    def _merged(self, chunk: Any) -> list[Chunk]:
         try:
-            merged: Chunk = self._merger.add(chunk)
-        except (AttributeError, RecursionError, TypeError, ValueError) as exc:
+            merged: Chunk | list[Chunk] = self._merger.add(chunk)
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as exc:
             # Parts of a content are read as they come: one of a shape that nobody foresaw must not end the caller.
             raise self._malformed(exc, self._reply.body) from exc
-        return stamp(merged, self._reply, self._endpoint)
+        pieces = merged if isinstance(merged, list) else [merged]
+        return [stamp(piece, self._reply, self._endpoint) for piece in pieces]
 
     def _malformed(self, exc: Exception, data: bytes) -> ResponseFormatError:
         text = f"an event of the stream is not what the API promises: {_reason(exc)}"
-        return ResponseFormatError(text, **{**_facts(self._reply, self._endpoint), "body": text_of(data)})
+        return ResponseFormatError(text, **{**facts(self._reply, self._endpoint), "body": text_of(data)})
 
     def _error_event(self, data: bytes) -> APIError:
         value = json_of(data)
@@ -234,21 +251,22 @@ class StreamParser:
     def _finish(self, *, marked: bool = False) -> list[Chunk]:
         if not self._merger.begun and not marked:
             self.failure = APIConnectionError(
-                "the stream ended before its first event", **_facts(self._reply, self._endpoint)
+                "the stream ended before its first event", **facts(self._reply, self._endpoint)
             )
             return []
         if not self._merger.begun:
             self.failure = ResponseFormatError(
-                "the stream ended without any content", **_facts(self._reply, self._endpoint)
+                "the stream ended without any content", **facts(self._reply, self._endpoint)
             )
             return []
         complete = self._merger.complete
         whole = {"either": marked or complete, "both": marked and complete, "off": True}[self._end]
         if not whole:
-            self.failure = APIConnectionError("it ended without a finish_reason and without [DONE]")
+            self.failure = APIConnectionError(self._unended)
             return []
         self.done = True
-        return [self._last()]
+        rest: list[Chunk] = self._merger.rest()
+        return [*(stamp(chunk, self._reply, self._endpoint) for chunk in rest), self._last()]
 
     def _last(self) -> Chunk:
         last: Chunk = self._merger.last()
@@ -266,17 +284,18 @@ class StreamParser:
         try:
             if len(self._body) > self._limit:
                 text = f"the answer, one event in itself, is larger than max_event_bytes ({self._limit:,})"
-                raise ResponseTooLargeError(text, **{**_facts(self._reply, self._endpoint), "body": ""})
-            chunk = self._merged(self._whole_chunk())
+                raise ResponseTooLargeError(text, **{**facts(self._reply, self._endpoint), "body": ""})
+            chunks = self._merged(self._whole_chunk())
         except APIError as error:
             self.failure = error
             return []
         self.events, self.done = 1, True
-        return [chunk, self._last()]
+        return [*chunks, self._last()]
 
     def _whole_chunk(self) -> Any:
         if self._type is ChatChunk:
-            return as_chunk(chat_response(self._reply, self._endpoint))
+            self._merger = WholeMerger(chat_response(self._reply, self._endpoint))
+            return self._merger.chunk
         return CompletionChunk.model_validate(completion_response(self._reply, self._endpoint).model_dump())
 
 

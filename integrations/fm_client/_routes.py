@@ -65,14 +65,14 @@ _OPENAI = (
     "/serving-endpoints/completions",
     "/serving-endpoints/embeddings",
 )
-_RESPONSES = "/serving-endpoints/responses"
+RESPONSES_PATH = "/serving-endpoints/responses"
 _ANTHROPIC = "/serving-endpoints/anthropic/v1/messages"
 
 ROUTES: Mapping[Route, RouteFacts] = {
     Route.HOSTED: RouteFacts(
         recognised_by="a served entity has foundation_model",
         create_path=None,
-        query_paths=(_INVOCATIONS, *_OPENAI, _RESPONSES, _ANTHROPIC),
+        query_paths=(_INVOCATIONS, *_OPENAI, RESPONSES_PATH, _ANTHROPIC),
         payload_limit_bytes=4 * _MIB,
         notes="responses: OpenAI models only; anthropic/v1/messages: Claude only",
         source=_LIMITS_SOURCE,
@@ -89,7 +89,7 @@ ROUTES: Mapping[Route, RouteFacts] = {
     Route.EXTERNAL: RouteFacts(
         recognised_by="a served entity has external_model",
         create_path=ENDPOINTS_PATH,
-        query_paths=(_INVOCATIONS, _ONE_ENTITY, *_OPENAI, _RESPONSES, _ANTHROPIC),
+        query_paths=(_INVOCATIONS, _ONE_ENTITY, *_OPENAI, RESPONSES_PATH, _ANTHROPIC),
         payload_limit_bytes=4 * _MIB,
         notes="responses: OpenAI and Azure OpenAI only; anthropic/v1/messages: Anthropic and Claude on Bedrock only; "
         "an external endpoint cannot become another kind, nor the reverse",
@@ -98,9 +98,9 @@ ROUTES: Mapping[Route, RouteFacts] = {
     Route.CUSTOM: RouteFacts(
         recognised_by="none of the others",
         create_path=ENDPOINTS_PATH,
-        query_paths=(_INVOCATIONS, _ONE_ENTITY),
+        query_paths=(_INVOCATIONS, _ONE_ENTITY, RESPONSES_PATH),
         payload_limit_bytes=16 * _MIB,
-        notes="what a request looks like is up to the model; agents answer chat requests",
+        notes="what a request looks like is up to the model; agents take messages, or Responses requests",
         source=_LIMITS_SOURCE,
     ),
 }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from ._agent import Agent
 from ._engine import Answer, Engine, Events, JSONObject, Query
 from ._errors import ServiceError, bad_request, no_endpoint, rate_limited
 from ._gateway import Balancer, candidates, check_input, check_output, falls_back, limits_of, reserved_tokens
@@ -14,7 +15,7 @@ from ._hosted import response_model
 from ._lifecycle import Config, Endpoint, Entity, serving
 from ._limits import Metrics, RateLimiter
 from ._providers import Providers
-from ._quirks import TASKS, Quirks, quirks_of
+from ._quirks import AGENT_TASKS, RESPONSES, TASKS, Quirks, quirks_of
 from ._registry import Registry
 from ._requests import check, read_object
 
@@ -31,6 +32,7 @@ class DataPlane:
     limiter: RateLimiter
     balancer: Balancer
     metrics: Metrics
+    agent: Agent = field(default_factory=Agent)
 
     async def query(self, name: str, body: bytes, *, task: str = "", served: str = "") -> Response:
         """The answer to one query of endpoint `name`, its failures counted with its successes."""
@@ -50,35 +52,32 @@ class DataPlane:
 
     async def _query(self, endpoint: Endpoint, body: JSONObject, task: str, served: str) -> Response:
         config = serving(endpoint)
-        if task and task != config.task:
-            raise bad_request(f"endpoint {endpoint.name} serves {config.task} and cannot answer {task}")
+        task = _task_of(endpoint.name, config.task, task, body)
         first = _named(config, served) if served else self.balancer.pick(endpoint.name, config)
         quirks = _quirks(endpoint, first)
-        check(config.task, body, quirks, openai=config.kind == "external")
+        check(task, body, quirks, openai=config.kind == "external")
         _check_batch(endpoint.name, body, quirks)
         check_input(endpoint, body)
         self.limiter.admit(endpoint.name, limits_of(endpoint), reserved_tokens(body), life=endpoint.id)
         tried = [first] if served else candidates(endpoint, config, first)
-        return await self._first_answer(endpoint, config, tried, body)
+        return await self._first_answer(endpoint, task, tried, body)
 
-    async def _first_answer(
-        self, endpoint: Endpoint, config: Config, entities: list[Entity], body: JSONObject
-    ) -> Response:
+    async def _first_answer(self, endpoint: Endpoint, task: str, entities: list[Entity], body: JSONObject) -> Response:
         """The answer of the first entity that does not fail; the failure of the last one if all do."""
         *others, last = entities
         for entity in others:
             try:
-                return await self._ask(endpoint, config, entity, body)
+                return await self._ask(endpoint, task, entity, body)
             except ServiceError as error:
                 if not falls_back(error.status):
                     raise
-        return await self._ask(endpoint, config, last, body)
+        return await self._ask(endpoint, task, last, body)
 
-    async def _ask(self, endpoint: Endpoint, config: Config, entity: Entity, body: JSONObject) -> Response:
+    async def _ask(self, endpoint: Endpoint, task: str, entity: Entity, body: JSONObject) -> Response:
         model = response_model(entity.model)
-        query = Query(endpoint.name, config.task, model, body, _quirks(endpoint, entity))
-        external = entity.external
-        answer = await (self.providers.answer(external, query) if external else self.engine.answer(query))
+        query = Query(endpoint.name, task, model, body, _quirks(endpoint, entity))
+        external, engine = entity.external, self.agent if task in AGENT_TASKS.values() else self.engine
+        answer = await (self.providers.answer(external, query) if external else engine.answer(query))
         return _response(endpoint, entity, answer)
 
 
@@ -98,6 +97,10 @@ def data_routes(plane: DataPlane) -> APIRouter:
     async def chat(request: Request) -> Response:
         return await _by_model(plane, request, TASKS["chat"])
 
+    @router.post("/responses")
+    async def responses(request: Request) -> Response:
+        return await _by_model(plane, request, RESPONSES)
+
     @router.post("/completions")
     async def completions(request: Request) -> Response:
         return await _by_model(plane, request, TASKS["completions"])
@@ -115,6 +118,21 @@ async def _by_model(plane: DataPlane, request: Request, task: str) -> Response:
     if not isinstance(name, str) or not name:
         raise bad_request("Missing required parameter: 'model'")
     return await plane.query(name, body, task=task)
+
+
+def _task_of(name: str, served: str, asked: str, body: JSONObject) -> str:
+    """The task of a query: that of the endpoint, unless the path or the body speak of another that it takes too."""
+    if served == TASKS["chat"] and not asked and "input" in body and "messages" not in body:
+        return RESPONSES
+    if not asked or asked == served or (asked, served) in _LEADS_TO:
+        return served
+    if (asked, served) == (RESPONSES, TASKS["chat"]):
+        return RESPONSES
+    raise bad_request(f"endpoint {name} serves {served} and cannot answer {asked}")
+
+
+_LEADS_TO = {(TASKS["chat"], AGENT_TASKS["chat-agent"]), (RESPONSES, AGENT_TASKS["responses-agent"])}
+"""Paths by which agents are asked."""
 
 
 def _named(config: Config, served: str) -> Entity:

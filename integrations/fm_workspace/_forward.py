@@ -13,13 +13,14 @@ from fm_client import APIConnectionError, APIError, APITimeoutError, AsyncHTTP, 
 
 from ._engine import Answer, Events, JSONObject, Query, Whole, sent
 from ._errors import ServiceError, external_error
-from ._quirks import TASKS
+from ._quirks import RESPONSES, TASKS
 from ._rendering import event
 
 OPENAI_PATHS = {
     TASKS["chat"]: "/chat/completions",
     TASKS["completions"]: "/completions",
     TASKS["embeddings"]: "/embeddings",
+    RESPONSES: "/responses",
 }
 _SERVICE_FIELDS = ("client_request_id", "usage_context", "extra_params")
 """Fields that are meant for the service and not for the model."""

@@ -53,7 +53,9 @@ def reserved_tokens(body: JSONObject) -> int:
     if "messages" in body:
         return _tokens.count_chat(body["messages"], body.get("tools")) + (body.get("max_tokens") or 0)
     texts = body.get("prompt", body.get("input"))
-    return sum(map(_tokens.count, [texts] if isinstance(texts, str) else texts or [])) + (body.get("max_tokens") or 0)
+    texts = [texts] if isinstance(texts, str) else texts or []
+    words = [text if isinstance(text, str) else json.dumps(text) for text in texts]
+    return sum(map(_tokens.count, words)) + (body.get("max_tokens") or body.get("max_output_tokens") or 0)
 
 
 def check_input(endpoint: Endpoint, body: JSONObject) -> None:
@@ -63,7 +65,7 @@ def check_input(endpoint: Endpoint, body: JSONObject) -> None:
 
 def check_output(endpoint: Endpoint, payload: JSONObject) -> None:
     """Raise the guardrail's 400 if a whole answer holds a keyword that the endpoint refuses."""
-    _check_keywords(endpoint, "output", payload.get("choices"))
+    _check_keywords(endpoint, "output", [payload.get(key) for key in ("choices", "output", "messages")])
 
 
 def _check_keywords(endpoint: Endpoint, side: str, value: Any) -> None:

@@ -3,7 +3,8 @@
 tag                  value                                      effect
 fm_deploy_seconds    seconds                                    how long a deployment takes
 fm_deploy_fail       a message                                  every deployment of the endpoint fails with it
-fm_task              chat, completions or embeddings            task of a provisioned endpoint
+fm_task              chat, completions, embeddings,             task of a provisioned endpoint
+                     chat-agent or responses-agent
 fm_usage_style       cumulative, nulls, final or never          usage in a stream
 fm_content_style     text or parts                              content as a string, or as a list of typed parts
 fm_reject_fields     names, separated by commas                 request fields that are refused as unknown
@@ -32,11 +33,14 @@ TASKS = {
     "completions": "llm/v1/completions",
     "embeddings": "llm/v1/embeddings",
 }
+AGENT_TASKS = {"chat-agent": "agent/v2/chat", "responses-agent": "agent/v1/responses"}
+RESPONSES = "llm/v1/responses"
+"""A query by the Responses API to an endpoint for chat: a task of queries, never of endpoints."""
 _STYLES: dict[str, tuple[str, ...]] = {
     "fm_usage_style": ("cumulative", "nulls", "final", "never"),
     "fm_content_style": ("text", "parts"),
     "fm_normalized": ("true", "false"),
-    "fm_task": (*TASKS, *TASKS.values()),
+    "fm_task": (*TASKS, *TASKS.values(), *AGENT_TASKS, *AGENT_TASKS.values()),
 }
 _NUMBERS: dict[str, float] = {
     "fm_deploy_seconds": MAX_DEPLOY_SECONDS,
@@ -98,12 +102,14 @@ def deploy_seconds(tags: Mapping[str, str], default: float) -> float:
 
 
 def task_of(model: str, tags: Mapping[str, str]) -> str:
-    """The task of a provisioned model: its tag `fm_task`, else what its name says, else chat."""
+    """The task of a provisioned model or an agent: its tag `fm_task`, else what its name says, else chat."""
     if tagged := tags.get("fm_task"):
-        return TASKS.get(tagged, tagged)
+        return (TASKS | AGENT_TASKS).get(tagged, tagged)
     words = set(model.lower().replace("-", "_").replace(".", "_").split("_"))
     if words & {"gte", "bge", "embedding", "embeddings", "embed"}:
         return TASKS["embeddings"]
+    if "agent" in words:
+        return AGENT_TASKS["responses-agent" if "responses" in words else "chat-agent"]
     return TASKS["completions"] if words & {"base", "completion", "completions"} else TASKS["chat"]
 
 

@@ -181,12 +181,12 @@ def _chat_steps(query: Query, index: int, output: Output) -> Iterator[_Step]:
 
 def _content_steps(query: Query, index: int, output: Output) -> Iterator[_Step]:
     in_parts = query.quirks.content_style == "parts" or bool(output.reasoning)
-    for piece, last in _grouped(output.reasoning, TOKENS_PER_CHUNK):
+    for piece, last in grouped(output.reasoning, TOKENS_PER_CHUNK):
         part = _reasoning_part(query, piece, signed=False)
         if last and query.quirks.claude:
             part["summary"][0]["signature"] = _reasoning_part(query, output.reasoning)["summary"][0]["signature"]
         yield _Step(index, {"content": [part]}, _tokens.count(piece))
-    for piece, _ in _grouped(output.text, TOKENS_PER_CHUNK):
+    for piece, _ in grouped(output.text, TOKENS_PER_CHUNK):
         yield _Step(index, {"content": [_text_part(piece)] if in_parts else piece}, _tokens.count(piece))
 
 
@@ -194,18 +194,18 @@ def _call_steps(index: int, position: int, call: Call) -> Iterator[_Step]:
     """The first piece has id and name, the others only more of the arguments' text."""
     first = {"index": position, **_tool_call(Call(call.id, call.name, ""))}
     yield _Step(index, {"content": None, "tool_calls": [first]}, _tokens.count(call.name))
-    for piece, _ in _grouped(call.arguments, ARGUMENT_TOKENS_PER_CHUNK):
+    for piece, _ in grouped(call.arguments, ARGUMENT_TOKENS_PER_CHUNK):
         delta = {"index": position, "function": {"arguments": piece}}
         yield _Step(index, {"content": None, "tool_calls": [delta]}, _tokens.count(piece))
 
 
 def _completion_steps(index: int, output: Output) -> Iterator[_Step]:
-    for piece, _ in _grouped(output.text, TOKENS_PER_CHUNK):
+    for piece, _ in grouped(output.text, TOKENS_PER_CHUNK):
         yield _Step(index, {"text": piece}, _tokens.count(piece))
     yield _Step(index, {"text": ""}, finish_reason=output.finish_reason)
 
 
-def _grouped(text: str, size: int) -> Iterator[tuple[str, bool]]:
+def grouped(text: str, size: int) -> Iterator[tuple[str, bool]]:
     """Pieces of `size` tokens, and whether each is the last."""
     tokens = _tokens.pieces(text)
     for start in range(0, len(tokens), size):

@@ -10,8 +10,9 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from ._engine import JSONObject
 from ._errors import ServiceError, bad_request, unknown_field, unreadable
-from ._messages import MAX_TOOLS, ChatMessage, NamedTool, ResponseFormat, StrictModel, Tool
-from ._quirks import TASKS, Quirks
+from ._items import ResponsesAgentRequest, ResponsesRequest, check_items, check_refused
+from ._messages import MAX_TOOLS, CalledTool, ChatMessage, NamedTool, ResponseFormat, StrictModel, Tool
+from ._quirks import AGENT_TASKS, RESPONSES, TASKS, Quirks
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 MAX_CHOICES = 5
@@ -91,10 +92,34 @@ class EmbeddingRequest(StrictModel):
     extra_params: dict[str, str] | None = None
 
 
+class AgentMessage(StrictModel):
+    """A message to or of a chat agent."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str | None = None
+    name: str | None = None
+    id: str | None = None
+    tool_calls: list[CalledTool] | None = None
+    tool_call_id: str | None = None
+    attachments: dict[str, str] | None = None
+
+
+class ChatAgentRequest(SamplingRequest):
+    """A query of a chat agent, which does as it likes with the fields of a model."""
+
+    messages: Annotated[list[AgentMessage], Field(min_length=1)]
+    context: JSONObject | None = None
+    custom_inputs: JSONObject | None = None
+    databricks_options: JSONObject | None = None
+
+
 REQUESTS: dict[str, type[StrictModel]] = {
     TASKS["chat"]: ChatRequest,
     TASKS["completions"]: CompletionRequest,
     TASKS["embeddings"]: EmbeddingRequest,
+    RESPONSES: ResponsesRequest,
+    AGENT_TASKS["chat-agent"]: ChatAgentRequest,
+    AGENT_TASKS["responses-agent"]: ResponsesAgentRequest,
 }
 
 
@@ -115,6 +140,8 @@ def check(task: str, body: JSONObject, quirks: Quirks, *, openai: bool = False) 
     `openai` says that the route speaks OpenAI's own API, which knows some more fields.
     """
     _check_rejected(body, quirks.rejected_fields)
+    if task in (RESPONSES, AGENT_TASKS["responses-agent"]):
+        check_refused(body)
     known = {key: value for key, value in body.items() if not (openai and key in _ONLY_OPENAI)}
     try:
         REQUESTS[task].model_validate(known)
@@ -158,10 +185,27 @@ def _check_embedding(body: JSONObject, quirks: Quirks, openai: bool) -> None:
         raise bad_request(f"dimensions must be at most {quirks.dimension}, got {wanted}")
 
 
+def _check_responses(body: JSONObject, quirks: Quirks, openai: bool) -> None:
+    check_items(body)
+
+
+def _check_agent(body: JSONObject, quirks: Quirks, openai: bool) -> None:
+    for position, message in enumerate(body["messages"]):
+        if message.get("content") is None and not message.get("tool_calls"):
+            raise bad_request(f"messages[{position}]: either 'content' or 'tool_calls' must be provided")
+        if message["role"] == "tool" and not (message.get("name") and message.get("tool_call_id")):
+            raise bad_request(
+                f"messages[{position}]: both 'name' and 'tool_call_id' must be provided for tool messages"
+            )
+
+
 _CHECKS = {
     TASKS["chat"]: _check_chat,
     TASKS["completions"]: _check_completion,
     TASKS["embeddings"]: _check_embedding,
+    RESPONSES: _check_responses,
+    AGENT_TASKS["chat-agent"]: _check_agent,
+    AGENT_TASKS["responses-agent"]: _check_responses,
 }
 
 

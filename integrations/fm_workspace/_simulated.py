@@ -12,7 +12,9 @@ from typing import Any
 from . import _tokens
 from ._engine import Answer, Events, JSONObject, Query, Whole
 from ._extract import complete, content_text, reply
-from ._quirks import TASKS
+from ._items import as_chat
+from ._items_out import render_items, stream_items
+from ._quirks import RESPONSES, TASKS
 from ._rendering import Call, Output, render_chat, render_completion, stream_chat, stream_completion
 from ._schema import fill, keys_named
 from ._vectors import embed, encoded
@@ -35,6 +37,8 @@ class SimulatedEngine:
         """The answer to one query."""
         if query.task == TASKS["embeddings"]:
             return Whole(_embeddings(query))
+        if query.task == RESPONSES:
+            return _items(query)
         return _chat(query) if query.task == TASKS["chat"] else _completion(query)
 
     async def aclose(self) -> None:
@@ -43,18 +47,31 @@ class SimulatedEngine:
 
 def _chat(query: Query) -> Answer:
     body = query.body
-    calls = _calls(body)
-    text = "" if calls else _text(body)
-    limit = body.get("max_tokens") or body.get("max_completion_tokens")
-    limit = limit or (DEFAULT_CLAUDE_TOKENS if query.quirks.claude else None)
-    output = _limited(Output(text, calls, reasoning=_reasoning(query)), body.get("stop"), limit)
-    outputs = [output] * (body.get("n") or 1)
+    outputs = [output_of(query, body)] * (body.get("n") or 1)
     prompt_tokens = _tokens.count_chat(body["messages"], body.get("tools"))
     return (
         Events(stream_chat(query, outputs, prompt_tokens))
         if query.stream
         else Whole(render_chat(query, outputs, prompt_tokens))
     )
+
+
+def _items(query: Query) -> Answer:
+    body = as_chat(query.body)
+    output = output_of(query, body)
+    prompt_tokens = _tokens.count_chat(body["messages"], body.get("tools"))
+    if query.stream:
+        return Events(stream_items(query, output, prompt_tokens))
+    return Whole(render_items(query, output, prompt_tokens))
+
+
+def output_of(query: Query, body: JSONObject) -> Output:
+    """What the engine says to the chat `body`."""
+    calls = _calls(body)
+    text = "" if calls else _text(body)
+    limit = body.get("max_tokens") or body.get("max_completion_tokens")
+    limit = limit or (DEFAULT_CLAUDE_TOKENS if query.quirks.claude else None)
+    return _limited(Output(text, calls, reasoning=_reasoning(query)), body.get("stop"), limit)
 
 
 def _completion(query: Query) -> Answer:
@@ -87,7 +104,8 @@ def _embeddings(query: Query) -> JSONObject:
 
 def _reasoning(query: Query) -> str:
     thinking = (query.body.get("thinking") or {}).get("type") in ("enabled", "adaptive")
-    return REASONING if query.quirks.content_style == "parts" or (query.quirks.claude and thinking) else ""
+    reasons = query.task == RESPONSES and (query.body.get("reasoning") or {}).get("effort") not in (None, "none")
+    return REASONING if query.quirks.content_style == "parts" or (query.quirks.claude and thinking) or reasons else ""
 
 
 def _text(body: JSONObject) -> str:

@@ -163,10 +163,11 @@ MESSAGES: dict[str, tuple[Any, Fails, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("api", ["chat", "responses"])
 @pytest.mark.parametrize("way", ["chat", "stream_chat"])
 @pytest.mark.parametrize(("messages", "error", "says"), MESSAGES.values(), ids=MESSAGES.keys())
-def test_messages(fm: Any, echo: FaultServer, way: str, messages: Any, error: Fails, says: str) -> None:
-    refused(fm, echo, error, says, call=lambda fm: list(getattr(fm, way)("ep", messages)))
+def test_messages(fm: Any, echo: FaultServer, way: str, api: str, messages: Any, error: Fails, says: str) -> None:
+    refused(fm, echo, error, says, call=lambda fm: list(getattr(fm, way)("ep", messages, api=api)))
 
 
 PARAMS: list[tuple[str, Any]] = [
@@ -183,6 +184,8 @@ PARAMS: list[tuple[str, Any]] = [
     *[("max_retries", v) for v in (-1, 1.5, True, "2", 21)],
     *[("wait_ready", v) for v in (-1, math.nan, math.inf, True, "5")],
     ("seed", "x"), ("user", 1), ("logprobs", 1), ("top_logprobs", 21), ("tool_choice", 5), ("response_format", "json"),
+    *[(name, v) for name in ("custom_inputs", "context", "databricks_options") for v in ("x", [1], 5)],
+    *[("api", v) for v in ("", "Chat", "completions", 5, True, ["chat"], {})],
     ("thinking", True), ("reasoning_effort", 1), ("parallel_tool_calls", "no"), ("temprature", 1), ("model", "x"),
 ]  # fmt: skip
 

@@ -16,6 +16,7 @@ from fault_lab import exposed
 from fault_server import FaultServer, chat, chunked, delta, event, reply
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from response_events import agent_events, bare, call, events, message, named, reasoning, result, search
 
 from fm_client import (
     APIError,
@@ -61,6 +62,8 @@ ODD = st.sampled_from(
         b'event: error\ndata: {"message": "no"}\n\n', b"data: {\n\n", b"\xef\xbb\xbf", b"data: \xff\xfe\n\n", b"data: null\n\n",
     ]
 )  # fmt: skip
+SAID = [reasoning("hm"), message("héllo"), call(), search(), result(), call("g", "{}", "2")]
+RESPONSE_EVENT = st.sampled_from([named(e) for e in events(*SAID)] + [bare(e) for e in agent_events(SAID)])
 STREAM = st.lists(DELTA.map(event) | DELTA.map(event) | DELTA.map(event) | ODD, max_size=8).map(b"".join)
 
 
@@ -84,27 +87,27 @@ def told(chunks: Iterator[Any]) -> list[Any]:
 
 
 @pytest.fixture
-def pair(server: FaultServer) -> Iterator[tuple[Callable[[], Any], Callable[[], Any]]]:
-    """What the sync and the async client say of the same stream."""
+def pair(server: FaultServer) -> Iterator[tuple[Callable[[str], Any], Callable[[str], Any]]]:
+    """What the sync and the async client say of the same stream, asked by either API."""
     loop = asyncio.new_event_loop()
     sync, aio = Client(server.host, "t", max_retries=0), AsyncClient(server.host, "t", max_retries=0)
 
-    async def collected() -> list[Any]:
+    async def collected(api: Any) -> list[Any]:
         got: list[Any] = []
         try:
-            async for chunk in aio.stream_chat("ep", "Hi"):
+            async for chunk in aio.stream_chat("ep", "Hi", api=api):
                 got.append(chunk)  # noqa: PERF401 - what came before an error counts
         except APIError as error:
             got.append(error)
         return got
 
-    def played() -> Iterator[Any]:
-        for item in loop.run_until_complete(collected()):
+    def played(api: Any) -> Iterator[Any]:
+        for item in loop.run_until_complete(collected(api)):
             if isinstance(item, APIError):
                 raise item
             yield item
 
-    yield lambda: told(sync.stream_chat("ep", "Hi")), lambda: told(played())
+    yield lambda api: told(sync.stream_chat("ep", "Hi", api=api)), lambda api: told(played(api))
     sync.close()
     loop.run_until_complete(aio.aclose())
     loop.close()
@@ -118,7 +121,17 @@ def test_the_sync_and_the_async_client_give_the_same_for_any_stream(
     """P2"""
     server.script("ep", chunked(*pieces, end=end))
     server.seen.clear()
-    sync, aio = (says() for says in pair)
+    sync, aio = (says("chat") for says in pair)
+    assert sync == aio and 2 == len(server.seen)
+
+
+@shared
+@given(cut(st.lists(RESPONSE_EVENT | ODD, max_size=8).map(b"".join)), st.sampled_from(["ok", "cut"]))
+def test_the_same_holds_for_the_responses_api(pair: Any, server: FaultServer, pieces: list[bytes], end: str) -> None:
+    """P2"""
+    server.script("ep", chunked(*pieces, end=end))
+    server.seen.clear()
+    sync, aio = (says("responses") for says in pair)
     assert sync == aio and 2 == len(server.seen)
 
 
@@ -207,10 +220,10 @@ def test_a_message_in_any_pieces_is_the_message_in_one(text: str, calls: list[di
     """P8: text and parallel tool calls, their pieces interleaved in any way that keeps each call's own order."""
     whole = [{"id": f"c{i}", "type": "function", "function": {"name": "f", "arguments": json.dumps(c)}} for i, c in enumerate(calls)]  # fmt: skip
     queues: list[list[dict[str, Any]]] = [[delta(piece) for piece in data.draw(pieces_of(text))]]
-    for index, call in enumerate(whole):
-        first = {"index": index, **call, "function": {"name": "f", "arguments": ""}}
+    for index, one in enumerate(whole):
+        first = {"index": index, **one, "function": {"name": "f", "arguments": ""}}
         rest = [
-            {"index": index, "function": {"arguments": p}} for p in data.draw(pieces_of(call["function"]["arguments"]))
+            {"index": index, "function": {"arguments": p}} for p in data.draw(pieces_of(one["function"]["arguments"]))
         ]
         queues.append([delta(tool_calls=[piece]) for piece in (first, *rest)])
     stream, begun = [], [True] + [False] * len(whole)

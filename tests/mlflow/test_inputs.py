@@ -42,7 +42,7 @@ def test_the_shape_of_a_body_says_what_is_asked(body: dict[str, Any], task: Task
 
 def test_fields_the_core_knows_are_parameters_and_others_are_sent_as_they_are() -> None:
     call = read_inputs({"messages": MESSAGES, "temperature": 0, "timeout": 3, "databricks_options": {"x": 1}})
-    assert call.params == {"temperature": 0, "extra_body": {"timeout": 3, "databricks_options": {"x": 1}}}
+    assert call.params == {"temperature": 0, "databricks_options": {"x": 1}, "extra_body": {"timeout": 3}}
 
 
 def test_options_of_the_client_are_no_fields_of_an_embeddings_body() -> None:

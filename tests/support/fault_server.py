@@ -31,6 +31,8 @@ class Seen:
 
     @property
     def endpoint(self) -> str:
+        if self.path == "/serving-endpoints/responses":
+            return str(self.json["model"])
         parts = self.path.split("/")
         return parts[2] if len(parts) > 2 and parts[1] == "serving-endpoints" else ""
 

@@ -24,7 +24,7 @@ def part(**content: Any) -> dict[str, Any]:
     [
         (CHAT, {"messages": [USER], "inputs": 1}, "inputs"),
         (CHAT, {"messages": [USER], "databricks_options": {}}, "databricks_options"),
-        (CHAT, {"input": "text"}, "input"),
+        (CHAT, {"messages": [USER], "input": "text"}, "input"),
         (CHAT, {"messages": [{**USER, "id": "m1"}]}, "id"),
         (CHAT, {"messages": [part(type="text", text="x", extras={})]}, "extras"),
         (CHAT, {"messages": [USER], "stream": True, "stream_options": {"all": True}}, "all"),

@@ -112,6 +112,8 @@ class ChatResponse(Served):
     model: str | None = None
     choices: list[Choice] = Field(default_factory=list)
     usage: Usage | None = None
+    messages: list[Message] = Field(default_factory=list)
+    """All messages of a chat agent, those on its way and its tools' results included; a model gives none here."""
 
     @property
     def message(self) -> Message:
@@ -232,14 +234,15 @@ def reasoning_of(content: str | list[JSONObject] | None) -> str:
     """The reasoning in a message content; text content has none."""
     if content is None or isinstance(content, str):
         return ""
-    pieces = [piece for part in content if part.get("type") == "reasoning" for piece in _summary(part)]
+    pieces = [piece for part in content if part.get("type") == "reasoning" for piece in _thoughts(part)]
     thinking = [_text_at(part, "thinking") for part in content if part.get("type") == "thinking"]
     return "".join([_text_at(piece, "text") for piece in pieces] + thinking)
 
 
-def _summary(part: JSONObject) -> list[Any]:
-    summary = part.get("summary")
-    return summary if isinstance(summary, list) else []
+def _thoughts(part: JSONObject) -> list[Any]:
+    """The summary of a reasoning; where there is none, the reasoning itself."""
+    found = part.get("summary") or part.get("content")
+    return found if isinstance(found, list) else []
 
 
 def _text_at(piece: Any, key: str) -> str:
