@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import pty
 import re
@@ -23,6 +24,7 @@ class Terminal:
     def __init__(self, *command: str, env: dict[str, str]) -> None:
         self.raw = ""
         self._seen = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._master, slave = pty.openpty()
         launched = [sys.executable, "-c", LAUNCH, *command]
         env = {**env, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
@@ -75,5 +77,5 @@ class Terminal:
             data = os.read(self._master, 65_536)
         except OSError:  # nobody has the other end any more
             return False
-        self.raw += data.decode("utf-8", "replace")
+        self.raw += self._decoder.decode(data)  # which waits for the rest of a character
         return bool(data)
