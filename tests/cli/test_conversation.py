@@ -123,7 +123,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(terminal: Open, server: Fau
     tty = begin(terminal, "ep", there)
     tty.line("one")
     tty.expect("begun")
-    tty.type("\x03")
+    tty.interrupt()
     tty.expect("(stopped)")
     tty.expect("> ")
     tty.line("two")
@@ -135,8 +135,8 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(terminal: Open, server: Fau
 def test_ctrl_c_at_the_prompt_starts_a_new_line(terminal: Open, here: Env) -> None:
     tty = begin(terminal, CHAT, here)
     tty.type("half a quest")
-    tty.expect("half a quest")  # it listens by now
-    tty.type("\x03")
+    tty.expect("half a quest")
+    tty.interrupt()
     tty.expect("> ")
     tty.line(QUESTION)
     tty.expect("The sky is blue.")
@@ -157,7 +157,7 @@ def test_a_broken_stream_is_told_and_its_question_can_be_sent_again(
 
 
 def test_markdown_is_rendered_block_by_block(terminal: Open, server: FaultServer, there: Env) -> None:
-    pieces = ["# Tit", "le\n\n", "- **bo", "ld**\n- two\n\n```py", "\nx = 1\n\ny = 2\n``", "`\n\nend"]
+    pieces = ["# Tit", "le\n\n", "- **bold**\n- two", "\n\n```py\nx = 1\n", "\ny = 2\n```\n", "\nend"]
     server.script("ep", chunked(*(part for word in words(*pieces) for part in (word, 0.05)), DONE))
     tty = begin(terminal, "ep", there)
     tty.line("hi")

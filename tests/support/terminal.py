@@ -13,6 +13,7 @@ import time
 from typing import Self
 
 SECONDS = 40.0
+SETTLING = 0.4
 # A program started in a session of its own gets the terminal that it opens first: without it Ctrl-C sends no signal.
 LAUNCH = "import os, sys; os.close(os.open(os.ttyname(0), os.O_RDWR)); os.execv(sys.argv[1], sys.argv[1:])"
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -62,6 +63,11 @@ class Terminal:
         """Type a line, and wait for its echo."""
         self.type(f"{text}\n")
         self.expect(text)
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C, once the program waits: Python does not notice a signal that comes just before it does."""
+        time.sleep(SETTLING)
+        self.type("\x03")
 
     def finish(self, seconds: float = SECONDS) -> int:
         """Wait for the end; returns the exit code."""
