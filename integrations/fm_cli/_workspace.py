@@ -1,16 +1,23 @@
-"""`fm workspace start`: the embedded workspace on its own, until Ctrl-C."""
+"""`fm workspace start`: the embedded workspace on its own, until Ctrl-C, or in the background."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 
 import typer
 
 from fm_workspace import Upstream, serve
 
+from ._background import Record, recorded
+from ._output import Output, print_json
 from ._settings import WorkspaceOptions
 
 TOKEN_VARIABLE = "FM_WORKSPACE_TOKEN"  # noqa: S105  # a variable's name
@@ -19,35 +26,55 @@ TOKEN_BYTES = 32
 IN_MEMORY = ":memory:"
 """SQLite's name for a state that no file keeps."""
 _EVERYWHERE = {"http://0.0.0.0:": "http://127.0.0.1:", "http://[::]:": "http://[::1]:"}
-STARTED = """\
-Embedded workspace at {address} ({engine}; {state}). Ctrl-C stops it.
-
+STARTED = "Embedded workspace at {address} ({engine}; {state}). Ctrl-C stops it.\n"
+EXPORTS = """\
 export DATABRICKS_HOST={host}
 export DATABRICKS_TOKEN={token}
 """
 
 
-def run(options: WorkspaceOptions) -> None:
+def run(options: WorkspaceOptions, output: Output) -> None:
     """Serve until SIGINT or SIGTERM."""
+    token = workspace_token()
+    with ExitStack() as stack:
+        tell = (
+            partial(_record, options, token, stack) if options.detached else partial(_announce, options, token, output)
+        )
+        if options.detached:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what has to be undone is
+        try:
+            _serve(options, token, tell)
+        except KeyboardInterrupt:
+            pass  # `serve` returns on Ctrl-C; this one came before it had begun to listen for it
+        except ValueError as exc:
+            raise ValueError(str(exc).replace("allow_remote=True", "--allow-remote")) from exc
+
+
+def workspace_token() -> str:
+    """The token of the environment, else one made at random."""
     token = os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(TOKEN_BYTES)
     if not token.isascii() or not token.isprintable() or " " in token:
         raise ValueError(f"{TOKEN_VARIABLE} has characters that no client sends in a token (spaces or non-ASCII)")
-    try:
-        serve(
-            options.host,
-            options.port,
-            token=token,
-            state=options.state or IN_MEMORY,
-            engine=_upstream(options) or "simulated",
-            deploy_seconds=options.deploy_seconds,
-            allow_remote=options.allow_remote,
-            host_names=options.host_names,
-            on_start=partial(_announce, options, token),
-        )
-    except KeyboardInterrupt:
-        pass  # `serve` returns on Ctrl-C; this one came before it had begun to listen for it
-    except ValueError as exc:
-        raise ValueError(str(exc).replace("allow_remote=True", "--allow-remote")) from exc
+    return token
+
+
+def exports(host: str, token: str) -> str:
+    """Lines for a shell that point any client to a workspace."""
+    return EXPORTS.format(host=shlex.quote(host), token=shlex.quote(token))
+
+
+def _serve(options: WorkspaceOptions, token: str, on_start: Callable[[str], None]) -> None:
+    serve(
+        options.host,
+        options.port,
+        token=token,
+        state=options.state or IN_MEMORY,
+        engine=_upstream(options) or "simulated",
+        deploy_seconds=options.deploy_seconds,
+        allow_remote=options.allow_remote,
+        host_names=options.host_names,
+        on_start=on_start,
+    )
 
 
 def _upstream(options: WorkspaceOptions) -> Upstream | None:
@@ -60,13 +87,19 @@ def _upstream(options: WorkspaceOptions) -> Upstream | None:
         raise ValueError(str(exc).replace("base_url", "--upstream-url")) from exc
 
 
-def _announce(options: WorkspaceOptions, token: str, address: str) -> None:
+def _announce(options: WorkspaceOptions, token: str, output: Output, address: str) -> None:
+    host = _reachable(address)
+    if output is Output.JSON:
+        print_json({"host": host, "token": token, "pid": os.getpid()})
+        return
     engine = f"answers by {options.upstream_url}" if options.upstream_url else "simulated answers"
     state = f"state in {options.state}" if options.state else "nothing is kept"
-    host = _reachable(address)
-    typer.echo(
-        STARTED.format(address=address, engine=engine, state=state, host=shlex.quote(host), token=shlex.quote(token))
-    )
+    typer.echo(f"{STARTED.format(address=address, engine=engine, state=state)}\n{exports(host, token)}")
+
+
+def _record(options: WorkspaceOptions, token: str, stack: ExitStack, address: str) -> None:
+    state = str(options.state) if options.state else None
+    stack.enter_context(recorded(Record(os.getpid(), _reachable(address), token, time.time(), state)))
 
 
 def _reachable(address: str) -> str:

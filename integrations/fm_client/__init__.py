@@ -41,15 +41,20 @@ from ._errors import (
 )
 from ._hosts import is_loopback
 from ._http import HTTP, AsyncHTTP
+from ._metrics import MetricSample, parse_metrics
 from ._negotiate import DroppedParameterWarning
+from ._network import environment_proxy
+from ._observe import CallObserver, ObservedCall, observe
 from ._pair import Clients
 from ._profiles import ModelProfile, profile_for
 from ._requests import ChatParams, CompletionParams, EmbedParams
+from ._retiring import RetiringModelWarning
 from ._routes import Route, route_of
 from ._vectors import ZeroVectorWarning
 from ._version import __version__
 from ._wire import Reply, Request, Timeout
 from .types import (
+    AccessControl,
     AI21LabsConfig,
     AiGatewayConfig,
     AmazonBedrockConfig,
@@ -67,6 +72,7 @@ from .types import (
     CustomProviderConfig,
     DatabricksModelServingConfig,
     Delta,
+    EmailNotifications,
     EmbeddingResponse,
     Endpoint,
     EndpointConfig,
@@ -75,12 +81,17 @@ from .types import (
     FoundationModel,
     FunctionCall,
     GoogleCloudVertexAIConfig,
+    Grant,
     GuardrailParameters,
     Guardrails,
     InferenceTableConfig,
     Message,
     OpenAIConfig,
+    OptimizationInfo,
     PaLMConfig,
+    Permission,
+    PermissionLevel,
+    Permissions,
     PiiGuardrail,
     RateLimit,
     ServedEntity,
@@ -101,6 +112,7 @@ __all__ = [
     "APIError",
     "APIStatusError",
     "APITimeoutError",
+    "AccessControl",
     "AiGatewayConfig",
     "AmazonBedrockConfig",
     "AnthropicConfig",
@@ -110,6 +122,7 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "BearerTokenAuth",
+    "CallObserver",
     "ChatChunk",
     "ChatParams",
     "ChatResponse",
@@ -130,6 +143,7 @@ __all__ = [
     "DatabricksModelServingConfig",
     "Delta",
     "DroppedParameterWarning",
+    "EmailNotifications",
     "EmbedParams",
     "EmbeddingContractError",
     "EmbeddingResponse",
@@ -143,16 +157,23 @@ __all__ = [
     "FoundationModel",
     "FunctionCall",
     "GoogleCloudVertexAIConfig",
+    "Grant",
     "GuardrailParameters",
     "Guardrails",
     "InferenceTableConfig",
     "InvalidRequestError",
     "Message",
+    "MetricSample",
     "ModelProfile",
     "NotFoundError",
+    "ObservedCall",
     "OpenAIConfig",
+    "OptimizationInfo",
     "PaLMConfig",
+    "Permission",
     "PermissionDeniedError",
+    "PermissionLevel",
+    "Permissions",
     "PiiGuardrail",
     "ProxyError",
     "RateLimit",
@@ -163,6 +184,7 @@ __all__ = [
     "RequestTooLargeError",
     "ResponseFormatError",
     "ResponseTooLargeError",
+    "RetiringModelWarning",
     "Route",
     "ServedEntity",
     "ServedEntityState",
@@ -182,7 +204,10 @@ __all__ = [
     "ZeroVectorWarning",
     "__version__",
     "catalog",
+    "environment_proxy",
     "is_loopback",
+    "observe",
+    "parse_metrics",
     "profile_for",
     "route_of",
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache, partial
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -16,6 +18,7 @@ from fm_client import catalog
 
 from ._control import control_routes
 from ._data_plane import DataPlane, data_routes
+from ._description import describe_all
 from ._engine import Engine
 from ._errors import ServiceError, invalid_parameter, no_route
 from ._gateway import Balancer
@@ -39,12 +42,13 @@ class Parts:
     deploy_seconds: float = 0.0
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     clock: Callable[[], float] = time.time
+    provider_urls: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_app(parts: Parts) -> FastAPI:
     """The application; it closes engine and store when it shuts down."""
-    registry = Registry(parts.store, hosted_models(), parts.clock, parts.deploy_seconds)
-    providers, metrics = Providers(Secrets(parts.secrets)), Metrics()
+    registry = Registry(parts.store, hosted_models(parts.clock()), parts.clock, parts.deploy_seconds)
+    providers, metrics = Providers(Secrets(parts.secrets), parts.provider_urls), Metrics()
     plane = DataPlane(registry, parts.engine, providers, RateLimiter(), Balancer(), metrics)
 
     @asynccontextmanager
@@ -59,16 +63,23 @@ def build_app(parts: Parts) -> FastAPI:
     app.include_router(data_routes(plane))
     _handle_errors(app)
     app.add_middleware(Guard, rules=parts.rules)
+    app.openapi = cache(partial(describe_all, app))  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
 
-def hosted_models() -> list[Hosted]:
-    """The models of the catalog that are hosted today: those that are not retired and have a task of ours."""
+def hosted_models(now: float) -> list[Hosted]:
+    """The models of the catalog that are hosted: those that have a task of ours and are not retired at `now`."""
+    today = dt.datetime.fromtimestamp(now, dt.UTC).date()
     return [
         Hosted(model.endpoint, model.display_name, model.task)
         for model in catalog.models()
-        if model.task is not None and model.task in TASKS.values() and catalog.retirement(model.endpoint) is None
+        if model.task is not None and model.task in TASKS.values() and not _retired(model.endpoint, today)
     ]
+
+
+def _retired(endpoint: str, today: dt.date) -> bool:
+    found = catalog.retirement(endpoint)
+    return found is not None and found.date <= today
 
 
 def _handle_errors(app: FastAPI) -> None:

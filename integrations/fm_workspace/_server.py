@@ -41,7 +41,6 @@ def make_server(app: ASGIApp, *, log_level: str = "warning") -> Server:
         log_level=log_level,
         access_log=False,
         server_header=False,
-        date_header=False,
         lifespan="on",
         ws="none",
         backlog=BACKLOG,
