@@ -70,7 +70,8 @@ class TokenSource(Secretive):
     def token(self, stale: str | None = None, run: Any = None, within: float | None = None) -> str:
         """What the function returns; a coroutine function needs `AsyncClient`.
 
-        It runs in the caller's own thread, where it may look for a request's user; so it cannot be cut short.
+        It runs in the caller's own thread and context, where it may look for a request's user; so it cannot be cut
+        short. For the batches of `embed` it runs in their threads, in a copy of the context.
         """
         value = self._source()
         if inspect.isawaitable(value):
