@@ -80,7 +80,7 @@ def _parse(model: type[M], reply: Reply, endpoint: str) -> M:
     except ValueError as exc:
         json_reply(reply, endpoint)  # says it better where it is no JSON, or an error
         raise ResponseFormatError(
-            f"the answer is not what the API promises: {_reason(exc)}", **facts(reply, endpoint)
+            f"the answer is not what the API promises: {reason(exc)}", **facts(reply, endpoint)
         ) from exc
     _raise_error_of(answer, reply, endpoint)
     return answer
@@ -111,7 +111,8 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _reason(exc: Exception) -> str:
+def reason(exc: Exception) -> str:
+    """What is wrong with an answer, in one line that quotes none of it."""
     if not isinstance(exc, ValidationError):
         return str(exc)
     first = exc.errors(include_input=False, include_url=False)[0]
@@ -236,7 +237,7 @@ class StreamParser:
         return [stamp(piece, self._reply, self._endpoint) for piece in pieces]
 
     def _malformed(self, exc: Exception, data: bytes) -> ResponseFormatError:
-        text = f"an event of the stream is not what the API promises: {_reason(exc)}"
+        text = f"an event of the stream is not what the API promises: {reason(exc)}"
         return ResponseFormatError(text, **{**facts(self._reply, self._endpoint), "body": text_of(data)})
 
     def _error_event(self, data: bytes) -> APIError:
