@@ -79,7 +79,7 @@ def exchange(
     )
     try:
         if authorize:
-            tries.token = yield tries.asking()
+            tries.token = yield from _token(tries)
         return (yield from _until_answered(tries, then, max(after, tries.gate())))
     finally:
         tries.stop_probing()
@@ -100,9 +100,18 @@ def _until_answered(tries: _Tries, then: Callable[[Reply], Flow[T]] | None, afte
             tries.succeeded()
             return result
         after, fresh = tries.again(failure)
-        if fresh and not tries.renewed((yield tries.asking(stale=tries.token))):
+        if fresh and not tries.renewed((yield from _token(tries, stale=tries.token))):
             raise failure
         failure.__traceback__ = None  # it is done with; keep no frames alive
+
+
+def _token(tries: _Tries, stale: str | None = None) -> Flow[str]:
+    """The token. Its error is one of the call, which was for an endpoint."""
+    try:
+        return cast(str, (yield tries.asking(stale)))  # in no variable, as above
+    except APIError as error:
+        error.endpoint = error.endpoint or tries.base.endpoint
+        raise
 
 
 def _accept(context: Context, request: Request, reply: Reply, then: Callable[[Reply], Flow[T]] | None) -> Flow[T]:
