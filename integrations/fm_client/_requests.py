@@ -29,6 +29,7 @@ class CallOptions(TypedDict, total=False):
     extra_body: Mapping[str, Any] | None
     """Further fields of the request body, sent as they are."""
     timeout: float | Timeout | None
+    """Seconds in all (of `embed`: for each batch), or a Timeout."""
     max_retries: int | None
     wait_ready: float | None
     """Seconds to wait for an endpoint that deploys, or starts from zero, before EndpointNotReadyError is raised."""
