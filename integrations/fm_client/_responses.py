@@ -21,6 +21,8 @@ from .types._base import WireModel
 M = TypeVar("M", bound=WireModel)
 Chunk = ChatChunk | CompletionChunk
 S = TypeVar("S", bound=Served)
+MISSHAPEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What comes of reading an answer whose inner parts are of a shape that nobody foresaw."""
 _CHUNK_EVENTS = (b"", b"message")
 """The types of events that hold chunks; others, such as `ping`, are for whoever understands them."""
 
@@ -48,13 +50,21 @@ def chat_response(reply: Reply, endpoint: str) -> ChatResponse:
     """A whole chat answer."""
     response = _parse(ChatResponse, reply, endpoint)
     if response.messages and not response.choices:
-        return stamp(agent_response(response), reply, endpoint)
+        return stamp(_agents(response, reply, endpoint), reply, endpoint)
     if not response.choices:
         raise ResponseFormatError("the answer has no choices", **facts(reply, endpoint))
     for choice in response.choices:
         for call in choice.message.tool_calls or ():
             call.id = call.id or new_call_id()
     return stamp(response, reply, endpoint)
+
+
+def _agents(response: ChatResponse, reply: Reply, endpoint: str) -> ChatResponse:
+    try:
+        return agent_response(response)
+    except MISSHAPEN as exc:
+        text = f"the answer is not what the API promises: {reason(exc)}"
+        raise ResponseFormatError(text, **facts(reply, endpoint)) from exc
 
 
 def completion_response(reply: Reply, endpoint: str) -> CompletionResponse:
@@ -230,8 +240,8 @@ class StreamParser:
     def _merged(self, chunk: Any) -> list[Chunk]:
         try:
             merged: Chunk | list[Chunk] = self._merger.add(chunk)
-        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as exc:
-            # Parts of a content are read as they come: one of a shape that nobody foresaw must not end the caller.
+        except MISSHAPEN as exc:
+            # Parts of a content are read as they come.
             raise self._malformed(exc, self._reply.body) from exc
         pieces = merged if isinstance(merged, list) else [merged]
         return [stamp(piece, self._reply, self._endpoint) for piece in pieces]
