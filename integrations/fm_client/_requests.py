@@ -200,6 +200,8 @@ def with_extra(body: JSONObject, params: Mapping[str, Any]) -> JSONObject:
         raise InvalidRequestError("extra_body must be an object with text keys")
     if "stream" in extra:
         raise InvalidRequestError("extra_body cannot hold 'stream': call stream_chat or stream_complete instead")
+    if "model" in extra and params.get("api") == "responses":
+        raise InvalidRequestError("extra_body cannot hold 'model' in the Responses API: it is the endpoint of the call")
     return with_fields(body, extra)
 
 

@@ -318,3 +318,9 @@ def test_what_is_wrong_with_an_answer_is_said_in_one_line_that_quotes_none_of_it
     with pytest.raises(ResponseFormatError, match=r"usage\.prompt_tokens: .*integer") as caught:
         fm.chat("ep", "Hi", api="responses")
     assert "\n" not in caught.value.message and "private text" not in caught.value.message
+
+
+def test_the_model_of_a_request_is_the_endpoint_of_the_call(fm: Any, server: FaultServer) -> None:
+    with pytest.raises(InvalidRequestError, match="endpoint of the call"):
+        fm.chat("ep", "Hi", api="responses", extra_body={"model": "other"})
+    assert [] == server.seen
