@@ -108,7 +108,7 @@ def _until_answered(tries: _Tries, then: Callable[[Reply], Flow[T]] | None, afte
 def _token(tries: _Tries, stale: str | None = None) -> Flow[str]:
     """The token. Its error is one of the call, which was for an endpoint."""
     try:
-        return cast(str, (yield tries.asking(stale)))  # in no variable, as above
+        return cast(str, (yield tries.asking(stale)))  # in no variable: crash reporters show those
     except APIError as error:
         error.endpoint = error.endpoint or tries.base.endpoint
         raise
