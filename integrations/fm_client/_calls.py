@@ -178,7 +178,8 @@ def _read_on(call: _Call, opened: _Opened) -> Flow[None]:
         if parser.events > events:  # keep-alive comments do not count
             last_event, events = clock(), parser.events
     if parser.failure is not None:
-        raise parser.interrupted(parser.failure) from parser.failure
+        failure = opened.reply.redacted(parser.failure)
+        raise parser.interrupted(failure) from failure
 
 
 def _idle(error: APIError, timeout: Timeout) -> APIError:

@@ -221,7 +221,11 @@ class _StreamMerger(Generic[C, R]):
         """Take `chunk` in; returns it normalised: no usage, tool-call pieces with index and id."""
         self._usage.add(chunk.usage)
         chunk.usage = None
-        head = {"id": chunk.id, "created": chunk.created, "model": chunk.model, **(chunk.model_extra or {})}
+        # Where a chunk has what only a whole answer has, it means something else by it.
+        extra = {
+            key: value for key, value in (chunk.model_extra or {}).items() if key not in self._response.model_fields
+        }
+        head = {"id": chunk.id, "created": chunk.created, "model": chunk.model, **extra}
         self._head.update((key, value) for key, value in head.items() if value is not None)
         for choice in chunk.choices:
             self._choices.setdefault(choice.index, self._choice()).add(choice)

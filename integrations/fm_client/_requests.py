@@ -29,6 +29,7 @@ class CallOptions(TypedDict, total=False):
     extra_body: Mapping[str, Any] | None
     """Further fields of the request body, sent as they are."""
     timeout: float | Timeout | None
+    """Seconds in all (of `embed`: for each batch), or a Timeout."""
     max_retries: int | None
     wait_ready: float | None
     """Seconds to wait for an endpoint that deploys, or starts from zero, before EndpointNotReadyError is raised."""
@@ -199,6 +200,8 @@ def with_extra(body: JSONObject, params: Mapping[str, Any]) -> JSONObject:
         raise InvalidRequestError("extra_body must be an object with text keys")
     if "stream" in extra:
         raise InvalidRequestError("extra_body cannot hold 'stream': call stream_chat or stream_complete instead")
+    if "model" in extra and params.get("api") == "responses":
+        raise InvalidRequestError("extra_body cannot hold 'model' in the Responses API: it is the endpoint of the call")
     return with_fields(body, extra)
 
 

@@ -21,6 +21,8 @@ from .types._base import WireModel
 M = TypeVar("M", bound=WireModel)
 Chunk = ChatChunk | CompletionChunk
 S = TypeVar("S", bound=Served)
+MISSHAPEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What comes of reading an answer whose inner parts are of a shape that nobody foresaw."""
 _CHUNK_EVENTS = (b"", b"message")
 """The types of events that hold chunks; others, such as `ping`, are for whoever understands them."""
 
@@ -48,13 +50,21 @@ def chat_response(reply: Reply, endpoint: str) -> ChatResponse:
     """A whole chat answer."""
     response = _parse(ChatResponse, reply, endpoint)
     if response.messages and not response.choices:
-        return stamp(agent_response(response), reply, endpoint)
+        return stamp(_agents(response, reply, endpoint), reply, endpoint)
     if not response.choices:
         raise ResponseFormatError("the answer has no choices", **facts(reply, endpoint))
     for choice in response.choices:
         for call in choice.message.tool_calls or ():
             call.id = call.id or new_call_id()
     return stamp(response, reply, endpoint)
+
+
+def _agents(response: ChatResponse, reply: Reply, endpoint: str) -> ChatResponse:
+    try:
+        return agent_response(response)
+    except MISSHAPEN as exc:
+        text = f"the answer is not what the API promises: {reason(exc)}"
+        raise ResponseFormatError(text, **facts(reply, endpoint)) from exc
 
 
 def completion_response(reply: Reply, endpoint: str) -> CompletionResponse:
@@ -80,7 +90,7 @@ def _parse(model: type[M], reply: Reply, endpoint: str) -> M:
     except ValueError as exc:
         json_reply(reply, endpoint)  # says it better where it is no JSON, or an error
         raise ResponseFormatError(
-            f"the answer is not what the API promises: {_reason(exc)}", **facts(reply, endpoint)
+            f"the answer is not what the API promises: {reason(exc)}", **facts(reply, endpoint)
         ) from exc
     _raise_error_of(answer, reply, endpoint)
     return answer
@@ -111,7 +121,8 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _reason(exc: Exception) -> str:
+def reason(exc: Exception) -> str:
+    """What is wrong with an answer, in one line that quotes none of it."""
     if not isinstance(exc, ValidationError):
         return str(exc)
     first = exc.errors(include_input=False, include_url=False)[0]
@@ -229,14 +240,14 @@ class StreamParser:
     def _merged(self, chunk: Any) -> list[Chunk]:
         try:
             merged: Chunk | list[Chunk] = self._merger.add(chunk)
-        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as exc:
-            # Parts of a content are read as they come: one of a shape that nobody foresaw must not end the caller.
+        except MISSHAPEN as exc:
+            # Parts of a content are read as they come.
             raise self._malformed(exc, self._reply.body) from exc
         pieces = merged if isinstance(merged, list) else [merged]
         return [stamp(piece, self._reply, self._endpoint) for piece in pieces]
 
     def _malformed(self, exc: Exception, data: bytes) -> ResponseFormatError:
-        text = f"an event of the stream is not what the API promises: {_reason(exc)}"
+        text = f"an event of the stream is not what the API promises: {reason(exc)}"
         return ResponseFormatError(text, **{**facts(self._reply, self._endpoint), "body": text_of(data)})
 
     def _error_event(self, data: bytes) -> APIError:
