@@ -109,8 +109,7 @@ def _whole(call: _Call, parse: Callable[[Reply, str], S]) -> Flow[S]:
         return returning(lambda reply: parse(reply, endpoint))
 
     response, dropped = yield from _over_routes(call, then)
-    response._dropped_params = dropped
-    return response
+    return response.without(dropped)
 
 
 def _streamed(call: _Call, chunk_type: type[ChatChunk | CompletionChunk]) -> Flow[None]:

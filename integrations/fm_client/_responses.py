@@ -15,12 +15,11 @@ from ._merge import ChatMerger, CompletionMerger, WholeMerger
 from ._sse import Event, SSEDecoder
 from ._tool_calls import new_call_id
 from ._wire import Reply
-from .types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, Served
+from .types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, Serving
 from .types._base import WireModel
 
 M = TypeVar("M", bound=WireModel)
 Chunk = ChatChunk | CompletionChunk
-S = TypeVar("S", bound=Served)
 MISSHAPEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What comes of reading an answer whose inner parts are of a shape that nobody foresaw."""
 _CHUNK_EVENTS = (b"", b"message")
@@ -50,13 +49,13 @@ def chat_response(reply: Reply, endpoint: str) -> ChatResponse:
     """A whole chat answer."""
     response = _parse(ChatResponse, reply, endpoint)
     if response.messages and not response.choices:
-        return stamp(_agents(response, reply, endpoint), reply, endpoint)
+        response = _agents(response, reply, endpoint)
     if not response.choices:
         raise ResponseFormatError("the answer has no choices", **facts(reply, endpoint))
     for choice in response.choices:
         for call in choice.message.tool_calls or ():
             call.id = call.id or new_call_id()
-    return stamp(response, reply, endpoint)
+    return response.served_by(serving(reply, endpoint))
 
 
 def _agents(response: ChatResponse, reply: Reply, endpoint: str) -> ChatResponse:
@@ -72,16 +71,12 @@ def completion_response(reply: Reply, endpoint: str) -> CompletionResponse:
     response = _parse(CompletionResponse, reply, endpoint)
     if not response.choices:
         raise ResponseFormatError("the answer has no choices", **facts(reply, endpoint))
-    return stamp(response, reply, endpoint)
+    return response.served_by(serving(reply, endpoint))
 
 
-def stamp(answer: S, reply: Reply, endpoint: str) -> S:
-    """`answer`, with what served it."""
-    answer._endpoint = endpoint
-    answer._request_id = reply.request_id
-    answer._served_model = reply.headers.get("served-model-name")
-    answer._attempts = reply.attempts
-    return answer
+def serving(reply: Reply, endpoint: str) -> Serving:
+    """What an answer is served by."""
+    return Serving(endpoint, reply.request_id, reply.headers.get("served-model-name"), reply.attempts)
 
 
 def _parse(model: type[M], reply: Reply, endpoint: str) -> M:
@@ -153,6 +148,7 @@ class StreamParser:
     ) -> None:
         self._type = chunk_type
         self._reply, self._endpoint, self._end = reply, endpoint, stream_end
+        self._serving = serving(reply, endpoint)
         self._merger: Any = ChatMerger() if chunk_type is ChatChunk else CompletionMerger()
         self._decoder = SSEDecoder(limit)
         self._in_one_piece, self._body = not _is_sse(reply), bytearray()
@@ -183,7 +179,7 @@ class StreamParser:
 
     def partial(self) -> Any:
         """What has arrived so far, as a response."""
-        return stamp(self._merger.response(), self._reply, self._endpoint)
+        return self._merger.response().served_by(self._serving)
 
     def interrupted(self, failure: APIError) -> StreamInterruptedError:
         """The error for a stream that broke after its first event."""
@@ -244,7 +240,7 @@ class StreamParser:
             # Parts of a content are read as they come.
             raise self._malformed(exc, self._reply.body) from exc
         pieces = merged if isinstance(merged, list) else [merged]
-        return [stamp(piece, self._reply, self._endpoint) for piece in pieces]
+        return [piece.served_by(self._serving) for piece in pieces]
 
     def _malformed(self, exc: Exception, data: bytes) -> ResponseFormatError:
         text = f"an event of the stream is not what the API promises: {reason(exc)}"
@@ -277,13 +273,13 @@ class StreamParser:
             return []
         self.done = True
         rest: list[Chunk] = self._merger.rest()
-        return [*(stamp(chunk, self._reply, self._endpoint) for chunk in rest), self._last()]
+        return [*(chunk.served_by(self._serving) for chunk in rest), self._last()]
 
     def _last(self) -> Chunk:
         last: Chunk = self._merger.last()
         answers: tuple[Any, ...] = (last, last.response)
         for answer in answers:
-            stamp(answer, self._reply, self._endpoint)._dropped_params = self.dropped
+            answer.served_by(self._serving).without(self.dropped)
         return last
 
     def _feed_whole(self, data: bytes) -> list[Chunk]:

@@ -200,7 +200,7 @@ class ChatChunk(Served):
     @property
     def delta(self) -> Delta:
         """What is added to the first choice (an empty one if this chunk has none)."""
-        return next((choice.delta for choice in self.choices if choice.index == 0), Delta())
+        return next((choice.delta for choice in self.choices if choice.index == 0), None) or Delta()
 
     @property
     def text(self) -> str:
