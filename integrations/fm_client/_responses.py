@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from ._agents import AgentMerger, agent_response, is_agent_chunk
 from ._config import StreamEnd
@@ -22,6 +23,7 @@ M = TypeVar("M", bound=WireModel)
 Chunk = ChatChunk | CompletionChunk
 MISSHAPEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What comes of reading an answer whose inner parts are of a shape that nobody foresaw."""
+LARGE = 1024 * 1024
 _CHUNK_EVENTS = (b"", b"message")
 """The types of events that hold chunks; others, such as `ping`, are for whoever understands them."""
 
@@ -102,7 +104,8 @@ def _raise_error_of(answer: WireModel, reply: Reply, endpoint: str) -> None:
 def lenient(model: type[M], data: bytes) -> M:
     """`data` as a wire model; nulls where the service means "absent" are let go. A ValueError if it does not fit."""
     try:
-        return model.model_validate_json(data)
+        # A large answer is read in two steps: in one, pydantic holds all of its text twice.
+        return model.model_validate(from_json(data)) if len(data) > LARGE else model.model_validate_json(data)
     except ValidationError:
         value = load_json(data)
         if not isinstance(value, dict):
