@@ -113,7 +113,9 @@ def _deltas(at: JSON, item: JSON, size: int) -> list[JSON]:
         kind, texts = "function_call_arguments", [("content_index", item["arguments"])]
     elif item["type"] == "reasoning":
         said = item["summary"] or item.get("content", [])
-        kind, number = ("reasoning_summary_text", "summary_index") if item["summary"] else ("reasoning_text", "content_index")
+        kind, number = (
+            ("reasoning_summary_text", "summary_index") if item["summary"] else ("reasoning_text", "content_index")
+        )
         texts = [(number, part["text"]) for part in said]
     elif item["type"] == "message":
         first = item["content"][0]["type"]
