@@ -130,6 +130,11 @@ class FoundationModelLLM(Connected, StructuredCalls):
         self._look()
         return self._known_metadata()
 
+    async def aload_metadata(self) -> LLMMetadata:
+        """`metadata`, awaited: once this is done, an agent in the same event loop is not held up by asking."""
+        await self._alook()
+        return self._known_metadata()
+
     def to_payload(self) -> dict[str, Any]:
         """What events say of this LLM, as far as it is known by now: no secret, no address."""
         sampling = {name: getattr(self, name) for name in SAMPLING if getattr(self, name) is not None}
@@ -321,6 +326,16 @@ class FoundationModelLLM(Connected, StructuredCalls):
         return to_prompt(messages, cast(Callable[[Sequence[ChatMessage]], str], self.messages_to_prompt))
 
     # Tools
+
+    async def achat_with_tools(self, *args: Any, **kwargs: Any) -> ChatResponse:
+        """As LlamaIndex's own, after asking the endpoint without blocking the event loop."""
+        await self._alook()
+        return await super().achat_with_tools(*args, **kwargs)
+
+    async def astream_chat_with_tools(self, *args: Any, **kwargs: Any) -> ChatResponseAsyncGen:
+        """As LlamaIndex's own, after asking the endpoint without blocking the event loop."""
+        await self._alook()
+        return await super().astream_chat_with_tools(*args, **kwargs)
 
     def _prepare_chat_with_tools(
         self,
