@@ -167,16 +167,13 @@ class ChunkReader:
         content = response.message.content if response.choices else None
         parts = content if isinstance(content, list) else []
         refusals: list[str | dict[str, Any]] = [self._indexed(part) for part in parts if part.get("type") == "refusal"]
-        places = {0: 0} if len(parts) == 1 and self._index < 0 else {}  # a text alone, which came without its id
-        sources = [
-            (part["annotations"], self._texts.get(part.get("id"), places.get(place)))
-            for place, part in enumerate(parts)
-            if part.get("type") == "text" and part.get("annotations")
-        ]
+        places = {part["id"]: self._texts[part["id"]] for part in parts if part.get("id") in self._texts}
+        if len(parts) == 1 and self._index < 0:  # a text alone, which came without an id
+            places[parts[0].get("id")] = 0
+        sources = [part for part in parts if part.get("annotations") and part.get("id") in places]
         return refusals + [
-            {"type": "text", "text": "", "annotations": found, "index": index}
-            for found, index in sources
-            if index is not None
+            {"type": "text", "text": "", "annotations": part["annotations"], "index": places[part.get("id")]}
+            for part in sources
         ]
 
     @property

@@ -36,9 +36,9 @@ def _shown(messages: Iterable[Mapping[str, object]]) -> Iterator[JSONObject]:
 
 def _text_only(message: JSONObject, media: list[JSONObject]) -> JSONObject:
     """A tool's result without its pictures and files, which are added to `media`."""
-    content = message.get("content")
-    found = [part for part in content if part["type"] != "text"] if isinstance(content, list) else []
+    parts = message["content"] if isinstance(message.get("content"), list) else []
+    found = [part for part in parts if part["type"] != "text"]
     if message["role"] != "tool" or not found:
         return message
     media += [{"type": "text", "text": NAMED.format(message.get("tool_call_id"))}, *found]
-    return {**message, "content": [part for part in content if part["type"] == "text"] or LATER}
+    return {**message, "content": [part for part in parts if part["type"] == "text"] or LATER}
