@@ -24,7 +24,7 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.llms.loading import RECOGNIZED_LLMS
 from llama_index.core.tools import BaseTool
 
-from fm_client import AsyncClient, Client, Clients, InvalidRequestError, ModelProfile
+from fm_client import AsyncClient, Client, Clients, InvalidRequestError, ModelProfile, thinks
 
 from ._answers import PARTIAL, as_chat, as_completion, chat_answer, completion_answer
 from ._connection import Connected, one_name
@@ -190,6 +190,9 @@ class FoundationModelLLM(Connected, StructuredCalls):
     def _takes_schemas(self) -> bool:
         self._look()
         return self._chats and all(profile.get("supports_json_schema") for profile in self._profiles)
+
+    def _may_be_forced(self, kwargs: JSONObject) -> bool:
+        return not thinks(kwargs.get("thinking", self.thinking))  # Claude refuses both at once
 
     @property
     def _known_window(self) -> int:

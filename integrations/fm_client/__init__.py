@@ -47,7 +47,7 @@ from ._network import environment_proxy
 from ._observe import CallObserver, ObservedCall, observe
 from ._pair import Clients
 from ._profiles import ModelProfile, profile_for
-from ._requests import ChatParams, CompletionParams, EmbedParams
+from ._requests import ChatParams, CompletionParams, EmbedParams, thinks
 from ._retiring import RetiringModelWarning
 from ._routes import Route, route_of
 from ._tool_media import show_tool_media
@@ -212,4 +212,5 @@ __all__ = [
     "profile_for",
     "route_of",
     "show_tool_media",
+    "thinks",
 ]
