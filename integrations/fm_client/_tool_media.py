@@ -26,7 +26,7 @@ def show_tool_media(messages: Iterable[Mapping[str, object]]) -> list[JSONObject
 def _shown(messages: Iterable[Mapping[str, object]]) -> Iterator[JSONObject]:
     media: list[JSONObject] = []
     for message in messages:
-        if message["role"] != "tool" and media:
+        if message.get("role") != "tool" and media:
             yield {"role": "user", "content": media}
             media = []
         yield _text_only(dict(message), media)
@@ -37,8 +37,8 @@ def _shown(messages: Iterable[Mapping[str, object]]) -> Iterator[JSONObject]:
 def _text_only(message: JSONObject, media: list[JSONObject]) -> JSONObject:
     """A tool's result without its pictures and files, which are added to `media`."""
     parts = message["content"] if isinstance(message.get("content"), list) else []
-    found = [part for part in parts if part["type"] != "text"]
-    if message["role"] != "tool" or not found:
+    found = [part for part in parts if part.get("type") != "text"]
+    if message.get("role") != "tool" or not found:
         return message
     media += [{"type": "text", "text": NAMED.format(message.get("tool_call_id"))}, *found]
-    return {**message, "content": [part for part in parts if part["type"] == "text"] or LATER}
+    return {**message, "content": [part for part in parts if part.get("type") == "text"] or LATER}
