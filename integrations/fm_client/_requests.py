@@ -109,6 +109,15 @@ def chat_body(messages: Messages, params: Mapping[str, Any]) -> JSONObject:
     return with_extra(body, params)
 
 
+def thinks(thinking: Mapping[str, Any] | None) -> bool:
+    """Whether a model that is sent this `thinking` thinks before it answers: then no tool can be forced on it.
+
+    >>> thinks({"type": "enabled", "budget_tokens": 1024}), thinks({"type": "disabled"}), thinks(None)
+    (True, False, False)
+    """
+    return (thinking or {}).get("type") not in (None, "disabled")
+
+
 def completion_body(prompt: str | Sequence[str], params: Mapping[str, Any]) -> JSONObject:
     """The body of a completion request; a list of prompts is answered by one choice each."""
     prompts = [prompt] if isinstance(prompt, str) else prompt
