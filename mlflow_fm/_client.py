@@ -127,7 +127,8 @@ class FoundationModelDeploymentClient(BaseDeploymentClient):
 
         `config`: a whole request of the service's API (`name`, `config`, `tags`, …); or its inner `config`
         (`served_entities`, …); or one model, as `external_model`, or `entity_name` and `entity_version` with
-        `provisioned_model_units` or `min_provisioned_throughput` and `max_provisioned_throughput`.
+        `provisioned_model_units`, `throughput_chunks`, or `min_provisioned_throughput` and
+        `max_provisioned_throughput`.
         """
         with mlflow_errors():
             plan = create_plan(name, config, route_optimized)

@@ -18,6 +18,13 @@ _NO_PROVIDERS = frozenset(
 # What an answer says of an entity, and a request must not.
 _ANSWERED = frozenset({"state", "creator", "creation_timestamp", "foundation_model"})
 _TRAFFIC = "traffic_percentage"
+# What a size takes the place of, beside itself: what was said in another unit.
+_REPLACED = {
+    "provisioned_model_units": ("min_provisioned_throughput", "max_provisioned_throughput"),
+    "max_provisioned_throughput": ("provisioned_model_units", "burst_scaling_enabled"),
+    "throughput_chunks": ("max_provisioned_throughput", "provisioned_model_units", "burst_scaling_enabled"),
+    "min_throughput_chunks": ("min_provisioned_throughput",),
+}
 
 
 def served_entity(name: str, model_uri: str, flavor: str | None, config: JSONObject) -> JSONObject:
@@ -61,7 +68,8 @@ def changed_entity(
         changes = served_entity(entity["name"], model_uri, flavor, task | config)
     if external and "external_model" in changes:
         changes = {**changes, "external_model": external | changes["external_model"]}
-    return kept | changes
+    replaced = {other for field in changes for other in _REPLACED.get(field, ())}
+    return {field: value for field, value in kept.items() if field not in replaced} | changes
 
 
 def is_registered(model_uri: str) -> bool:
@@ -122,8 +130,8 @@ def with_share(shares: Mapping[str, int], name: str, share: int) -> dict[str, in
     >>> with_share({"a": 75, "b": 25, "c": 0}, "c", 20)
     {'a': 60, 'b': 20, 'c': 20}
     """
-    if not 0 <= share <= 100:
-        raise ValueError(f"traffic_percentage must be from 0 to 100, not {share}")
+    if not isinstance(share, int) or not 0 <= share <= 100:
+        raise ValueError(f"traffic_percentage must be a whole number from 0 to 100, not {share!r}")
     others = {key: value for key, value in shares.items() if key != name}
     if not others:
         return {name: 100}

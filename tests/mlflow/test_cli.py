@@ -114,6 +114,19 @@ def test_deployments_live_and_die_by_the_command_line(run: Callable[..., Result]
     assert "typed" not in run("list", *target).output
 
 
+def test_a_deployment_is_sized_in_chunks_by_the_command_line(
+    run: Callable[..., Result], client: FoundationModelDeploymentClient
+) -> None:
+    chunk = Client().endpoints.optimization_info("main.default.llama", "3").throughput_chunk_size
+    model, name = ["-m", "models:/main.default.llama/3"], ["-t", "fm", "--name", "chunks"]
+    run("create", *name, *model, "-C", "throughput_chunks=3", "-C", "min_throughput_chunks=1")
+    (entity,) = client.get_endpoint("chunks").config.served_entities
+    assert (chunk, 3 * chunk) == (entity.min_provisioned_throughput, entity.max_provisioned_throughput)
+    run("update", *name, "-C", "throughput_chunks=2")
+    assert 2 * chunk == client.get_endpoint("chunks").config.served_entities[0].max_provisioned_throughput
+    run("delete", *name)
+
+
 @pytest.mark.parametrize("option", ["--endpoint", "--name"])
 @pytest.mark.parametrize(
     "body",
