@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from ._output import Output, notes_of, one_line
+from ._output import Output, in_words, notes_of, one_line
 
 OUTPUT_VARIABLE = "FM_OUTPUT"
 FACTS = (
@@ -107,7 +107,7 @@ def tell(error: BaseException, code: int, output: Output) -> None:
 def described(error: BaseException) -> dict[str, Any]:
     """An error for programs."""
     facts = {name: getattr(error, name, None) for name in FACTS}
-    message = getattr(error, "message", None) or one_line(error)
+    message = in_words(getattr(error, "message", None) or one_line(error))
     facts["notes"] = notes_of(error)
     known = {name: fact for name, fact in facts.items() if fact}
     return {"type": type(error).__name__, "message": message, **known}
