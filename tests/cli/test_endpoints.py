@@ -190,8 +190,7 @@ def test_nothing_to_serve_is_told(fm: Run, here: Env) -> None:
         (b"name: \xff", "is not UTF-8 text (byte 6)"),
         (b"config: {served_entities: [{external_model: sk-secret}]}", "config.served_entities.0.external_model: Input"),
         (
-            b"config: {served_entities: [{external_model: {name: gpt-4o, provider: openai, task: llm/v1/chat, "
-            b"openai_config: {openai_api_key_plaintext: [sk-secret]}}}]}",
+            b"config: {served_entities: [{external_model: {name: g, provider: openai, task: llm/v1/chat, openai_config: {openai_api_key_plaintext: [sk-secret]}}}]}",
             "openai_config.openai_api_key_plaintext: Input should be a valid string",
         ),
     ],

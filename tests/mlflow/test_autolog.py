@@ -237,7 +237,9 @@ def test_a_hosted_model_costs_what_mlflows_own_catalog_says(
     assert 0 == costs[f"embed {GTE}"]["output_cost"]
 
 
-@pytest.mark.parametrize("price", [(), (1, 2, 3, 4), (-1.0,), "1", 2.0, {"input": 1}, (float("nan"),), ("1", "2"), (None, 1.0)])
+@pytest.mark.parametrize(
+    "price", [(), (1, 2, 3, 4), (-1.0,), "1", 2.0, {"input": 1}, (float("nan"),), ("1", "2"), (None, 1.0)]
+)
 def test_a_price_that_is_none_is_refused_and_leaves_tracing_as_it_was(
     fm: Any, server: FaultServer, traces: Traces, price: Any
 ) -> None:
