@@ -93,6 +93,7 @@ def test_an_unknown_command_is_a_usage_error(fm: Run) -> None:
     "arguments",
     [
         ("dance", "--output", "json"),
+        ("--dance", "--output", "json"),
         ("models", "--output=json", "--task", "painting"),
         ("endpoints", "get", "--output", "json"),
         ("endpoints", "delete", "mine", "--output", "json"),
@@ -176,6 +177,13 @@ def test_what_the_client_says_of_itself_is_told_in_words_of_the_command(
     said = done.stdout + done.stderr
     assert told in said
     assert not re.search(r"\b(host|token|profile|client_id|auth_type)=|endpoints\.list", said)
+
+
+@pytest.mark.parametrize("command", [("endpoints", "list"), ("doctor",)])
+def test_the_embedded_workspace_has_no_profile(fm: Run, command: tuple[str, ...]) -> None:
+    done = fm(*command, "--host", "local", "--profile", "mine")
+    assert done.exit_code == 3
+    assert "leave out --profile" in done.output
 
 
 def test_no_failure_can_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
