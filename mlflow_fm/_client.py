@@ -199,7 +199,7 @@ class FoundationModelDeploymentClient(BaseDeploymentClient):
             beside = {key: fields.pop(key) for key in [*BESIDE_CONFIG, "wait", "wait_timeout"] if key in fields}
             entity = deployments.served_entity(name, model_uri, flavor, fields)
         if endpoint is None:
-            created = self.create_endpoint(name, {"config": {"served_entities": [entity]}, **beside})
+            created = self.create_endpoint(name, {"served_entities": [entity], **beside})
             return _one_deployment(created)
         found = self._described(endpoint)
         if _entity(found, name):
@@ -238,7 +238,7 @@ class FoundationModelDeploymentClient(BaseDeploymentClient):
                 return None
             if len(deployments.entities_of(found)) == 1:
                 raise invalid(f"{name!r} is all that endpoint {endpoint!r} serves: delete the endpoint instead")
-            self._endpoints.update(endpoint, wait=wait, config=deployments.config_without(found, name))
+            self._endpoints.update(endpoint, wait=wait, **deployments.config_without(found, name))
         return None
 
     def list_deployments(self, endpoint: str | None = None) -> list[Result]:
@@ -278,7 +278,7 @@ class FoundationModelDeploymentClient(BaseDeploymentClient):
                     f"{', '.join(beside)}: of an endpoint, not of a deployment; use the update_endpoint methods"
                 )
             config = deployments.config_with(found, entity, fields.get("traffic_percentage"))
-            updated = _result(self._endpoints.update(found["name"], wait=wait, config=config))
+            updated = _result(self._endpoints.update(found["name"], wait=wait, **config))
         return _deployment(_entity(updated, entity["name"]) or {"name": entity["name"]}, updated)
 
 

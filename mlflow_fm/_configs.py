@@ -123,7 +123,9 @@ def _spec(fields: JSONObject) -> JSONObject:
             "config says nothing of what to serve: give 'served_entities', 'external_model' or 'entity_name', "
             "or a whole request with 'config'"
         )
-    return {"config": inner, **{name: value for name, value in fields.items() if name in BESIDE_CONFIG}}
+    # Model units have paths of their own, which the core finds by the entities.
+    what = inner if inner.keys() == {"served_entities"} else {"config": inner}
+    return {**what, **{name: value for name, value in fields.items() if name in BESIDE_CONFIG}}
 
 
 def _one(name: str, argument: Any, field: Any) -> Any:

@@ -177,6 +177,40 @@ def test_a_share_that_is_none_is_refused(share: Any) -> None:
         with_share({"a": 100}, "n", share)
 
 
+def test_model_units_go_to_the_paths_of_their_own(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the service shows of an entity has sizes of 0, which are those not in use, and it does not take them back."""
+    shown = {
+        "name": "a",
+        "entity_name": "main.default.llama",
+        "entity_version": "3",
+        "provisioned_model_units": 50,
+        "min_provisioned_throughput": 0,
+        "max_provisioned_throughput": 0,
+        "scale_to_zero_enabled": False,
+    }
+    endpoint = {"name": "a", "config": {"served_entities": [shown]}, "state": {"ready": "READY"}}
+    for path in (
+        "/api/2.0/serving-endpoints/pt",
+        "/api/2.0/serving-endpoints/a",
+        "/api/2.0/serving-endpoints/pt/a/config",
+    ):
+        server.script(path, *[reply(200, endpoint)] * 3)
+    monkeypatch.setenv("DATABRICKS_HOST", server.host)
+    client = FoundationModelDeploymentClient("fm")
+    client.create_deployment("a", MODEL, config={"provisioned_model_units": 50, "wait": False})
+    client.update_deployment("a", config={"provisioned_model_units": 100, "wait": False})
+    created, updated = (seen for seen in server.seen if seen.method != "GET")
+    assert created.path == "/api/2.0/serving-endpoints/pt"
+    assert updated.path == "/api/2.0/serving-endpoints/pt/a/config"
+    (entity,) = updated.json["config"]["served_entities"]
+    assert entity == {
+        "name": "a",
+        "entity_name": "main.default.llama",
+        "entity_version": "3",
+        "provisioned_model_units": 100,
+    }
+
+
 TOKENS = {"min_provisioned_throughput": 500, "max_provisioned_throughput": 1000}
 UNITS = {"provisioned_model_units": 50, "burst_scaling_enabled": True}
 
@@ -185,7 +219,7 @@ UNITS = {"provisioned_model_units": 50, "burst_scaling_enabled": True}
     ("before", "change", "after"),
     [
         (TOKENS, {"max_provisioned_throughput": 2000}, {**TOKENS, "max_provisioned_throughput": 2000}),
-        (TOKENS, {"provisioned_model_units": 50}, {"provisioned_model_units": 50}),
+        (TOKENS | {"scale_to_zero_enabled": True}, {"provisioned_model_units": 50}, {"provisioned_model_units": 50}),
         (TOKENS, {"throughput_chunks": 2}, {"min_provisioned_throughput": 500, "throughput_chunks": 2}),
         (TOKENS, {"min_throughput_chunks": 1}, {"max_provisioned_throughput": 1000, "min_throughput_chunks": 1}),
         (UNITS, {"provisioned_model_units": 100}, {**UNITS, "provisioned_model_units": 100}),
