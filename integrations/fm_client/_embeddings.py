@@ -20,8 +20,9 @@ from ._retry import exchange, returning
 from ._routes import check_endpoint_name, invocations_path
 from ._vectors import Batch, add_usages, check_dimension, read_batch, unit
 from ._wire import Flow
-from .types import EmbeddingResponse, Serving
+from .types import EmbeddingResponse
 from .types._base import JSONObject
+from .types.usage import Serving
 
 DEFAULT_BATCH_SIZE = 100
 """Texts in one request. The service publishes no limit; a batch that it refuses as too large is halved."""

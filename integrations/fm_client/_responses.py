@@ -16,8 +16,9 @@ from ._merge import ChatMerger, CompletionMerger, WholeMerger
 from ._sse import Event, SSEDecoder
 from ._tool_calls import new_call_id
 from ._wire import Reply
-from .types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, Serving
+from .types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse
 from .types._base import WireModel
+from .types.usage import Serving
 
 M = TypeVar("M", bound=WireModel)
 Chunk = ChatChunk | CompletionChunk

@@ -40,7 +40,7 @@ from .gateway import (
     Switch,
 )
 from .permissions import AccessControl, Grant, Permission, PermissionLevel, Permissions
-from .usage import Served, Serving, Usage
+from .usage import Served, Usage
 
 __all__ = [
     "AI21LabsConfig",
@@ -86,7 +86,6 @@ __all__ = [
     "Served",
     "ServedEntity",
     "ServedEntityState",
-    "Serving",
     "Switch",
     "Tag",
     "ToolCall",
