@@ -25,7 +25,7 @@ settings.load_profile("ours")
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A developer's own workspace, profile or proxy changes no result."""
     for name in list(os.environ):
-        if name.startswith(("DATABRICKS_", "MLFLOW_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
+        if name.startswith(("DATABRICKS_", "FM_CATALOG", "MLFLOW_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("DATABRICKS_CONFIG_FILE", "")
     monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp()))

@@ -41,15 +41,18 @@ from ._errors import (
 )
 from ._hosts import is_loopback
 from ._http import HTTP, AsyncHTTP
+from ._metrics import MetricSample, parse_metrics
 from ._negotiate import DroppedParameterWarning
 from ._pair import Clients
 from ._profiles import ModelProfile, profile_for
 from ._requests import ChatParams, CompletionParams, EmbedParams
+from ._retiring import RetiringModelWarning
 from ._routes import Route, route_of
 from ._vectors import ZeroVectorWarning
 from ._version import __version__
 from ._wire import Reply, Request, Timeout
 from .types import (
+    AccessControl,
     AI21LabsConfig,
     AiGatewayConfig,
     AmazonBedrockConfig,
@@ -67,6 +70,7 @@ from .types import (
     CustomProviderConfig,
     DatabricksModelServingConfig,
     Delta,
+    EmailNotifications,
     EmbeddingResponse,
     Endpoint,
     EndpointConfig,
@@ -75,12 +79,17 @@ from .types import (
     FoundationModel,
     FunctionCall,
     GoogleCloudVertexAIConfig,
+    Grant,
     GuardrailParameters,
     Guardrails,
     InferenceTableConfig,
     Message,
     OpenAIConfig,
+    OptimizationInfo,
     PaLMConfig,
+    Permission,
+    PermissionLevel,
+    Permissions,
     PiiGuardrail,
     RateLimit,
     ServedEntity,
@@ -101,6 +110,7 @@ __all__ = [
     "APIError",
     "APIStatusError",
     "APITimeoutError",
+    "AccessControl",
     "AiGatewayConfig",
     "AmazonBedrockConfig",
     "AnthropicConfig",
@@ -130,6 +140,7 @@ __all__ = [
     "DatabricksModelServingConfig",
     "Delta",
     "DroppedParameterWarning",
+    "EmailNotifications",
     "EmbedParams",
     "EmbeddingContractError",
     "EmbeddingResponse",
@@ -143,16 +154,22 @@ __all__ = [
     "FoundationModel",
     "FunctionCall",
     "GoogleCloudVertexAIConfig",
+    "Grant",
     "GuardrailParameters",
     "Guardrails",
     "InferenceTableConfig",
     "InvalidRequestError",
     "Message",
+    "MetricSample",
     "ModelProfile",
     "NotFoundError",
     "OpenAIConfig",
+    "OptimizationInfo",
     "PaLMConfig",
+    "Permission",
     "PermissionDeniedError",
+    "PermissionLevel",
+    "Permissions",
     "PiiGuardrail",
     "ProxyError",
     "RateLimit",
@@ -163,6 +180,7 @@ __all__ = [
     "RequestTooLargeError",
     "ResponseFormatError",
     "ResponseTooLargeError",
+    "RetiringModelWarning",
     "Route",
     "ServedEntity",
     "ServedEntityState",
@@ -183,6 +201,7 @@ __all__ = [
     "__version__",
     "catalog",
     "is_loopback",
+    "parse_metrics",
     "profile_for",
     "route_of",
 ]

@@ -1,20 +1,63 @@
-"""The catalog of hosted models and their retirements: package data, read when it is first asked for.
+"""The catalog of models, providers, retirements and limits: package data, or a newer file that a user brings.
 
-All of it is a hint with a source and a date. The service changes its models without asking this package, so nothing is
-refused for the catalog's sake, and a name that is not in it may well exist.
+All of it is a hint with a source and a date. The service changes its models without asking this package, so a name that
+is not in it may well exist. The one thing that is refused for its sake, before it is sent, is a task that a source
+rules out for an external provider; a newer catalog lifts that, too.
+
+FM_CATALOG=path in the environment, or `load(path)`, brings a file; `python -m fm_client.refresh_catalog` writes one.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import difflib
-import json
+import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
-from typing import Any
 
+from ._catalog_data import (
+    Catalog,
+    ExternalProvider,
+    HostedModel,
+    Limit,
+    ProvisionedFamily,
+    ProvisionedModel,
+    Retirement,
+    RetirementPolicy,
+    Rule,
+    Source,
+)
+from ._catalog_file import packaged, read_catalog
+
+__all__ = [
+    "ExternalProvider",
+    "HostedModel",
+    "Limit",
+    "ProvisionedFamily",
+    "ProvisionedModel",
+    "Retirement",
+    "RetirementPolicy",
+    "Rule",
+    "Source",
+    "close_names",
+    "external_providers",
+    "get",
+    "limits",
+    "load",
+    "models",
+    "policy",
+    "provisioned_families",
+    "provisioned_models",
+    "replacement",
+    "retirement",
+    "retirement_notice",
+    "retirements",
+    "rules",
+    "sources",
+    "tasks",
+]
+
+PATH_VARIABLE = "FM_CATALOG"
+"""Environment variable: a catalog file to use instead of what came with the package."""
 MAX_CLOSE_NAMES = 3
 CLOSE_NAME_CUTOFF = 0.6
 """Of difflib's ratio, its own default."""
@@ -22,83 +65,31 @@ _COMPARED_CHARS = 128
 _COMMON_PREFIX = "databricks-"
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A public document that a fact is from."""
+class _State:
+    """The catalog in use; None until somebody asks."""
 
-    title: str
-    date: str
-    """Of the document or its copy: year, year-month or day."""
-    kind: str
+    catalog: Catalog | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HostedModel:
-    """A pay-per-token model. None means "not stated"."""
+def load(path: str | os.PathLike[str] | None = None) -> None:
+    """Use the catalog in a file from now on, in this process; without a path, what FM_CATALOG or the package has.
 
-    endpoint: str
-    name: str | None
-    provider: str | None
-    task: str | None
-    """llm/v1/chat or llm/v1/embeddings."""
-    inputs: tuple[str, ...]
-    """text, image, audio, video."""
-    context_tokens: int | None
-    max_output_tokens: int | None
-    apis: tuple[str, ...]
-    """Below /serving-endpoints/, besides …/invocations."""
-    reasoning: str | None
-    """always, effort (takes `reasoning_effort`), thinking (takes `thinking`), or supported (no more is stated)."""
-    capabilities: tuple[str, ...]
-    """As a third party states them; what is missing is unknown."""
-    eras: tuple[str, ...]
-    """When a source lists the model, oldest first: 2024-12, 2026-06, 2026-11."""
-    sources: tuple[str, ...]
-    """Keys of `sources()`."""
-    dimension: int | None = None
-    """Length of an embedding."""
-    normalized: bool | None = None
-    """Whether embeddings have length 1 as they come."""
-    notes: tuple[str, ...] = ()
-    third_party: tuple[str, ...] = ()
-    """Fields that no document of the service states; `*` is all of them."""
-
-    @property
-    def display_name(self) -> str:
-        """The model's name; the endpoint's, where no source has one."""
-        return self.name or self.endpoint
+    A section that the file has (`models`, `retirements`, `providers`, `limits`, …) takes the place of the package's.
+    ConfigurationError, with the file and the place in it, for what is no catalog: what was in use then stays.
+    """
+    _State.catalog = read_catalog(path) if path is not None else _first()
 
 
-@dataclass(frozen=True, slots=True)
-class ProvisionedFamily:
-    """A family of models that can be served with provisioned throughput."""
-
-    family: str
-    tasks: tuple[str, ...]
-    """Empty: not stated."""
-    note: str | None
-    legacy: bool
-    eras: tuple[str, ...]
-    sources: tuple[str, ...]
+def current() -> Catalog:
+    """The catalog in use."""
+    if _State.catalog is None:
+        _State.catalog = _first()
+    return _State.catalog
 
 
-@dataclass(frozen=True, slots=True)
-class Retirement:
-    """The end of a model. Fields that `unverified` names come from no document at hand: show them as unsure."""
-
-    model: str
-    endpoint: str | None
-    """None for provisioned throughput: there the endpoint is the customer's."""
-    offering: str
-    """pay-per-token or provisioned-throughput."""
-    date: dt.date
-    replacement: str | None
-    """Endpoint that the service names instead; it may be retired itself, see `replacement()`."""
-    redirect_until: dt.date | None
-    """Until then requests were answered by the replacement."""
-    unverified: tuple[str, ...]
-    evidence: str
-    sources: tuple[str, ...]
+def _first() -> Catalog:
+    path = os.environ.get(PATH_VARIABLE)
+    return read_catalog(path) if path else packaged()
 
 
 def models(task: str | None = None, provider: str | None = None) -> tuple[HostedModel, ...]:
@@ -109,19 +100,19 @@ def models(task: str | None = None, provider: str | None = None) -> tuple[Hosted
     """
     return tuple(
         model
-        for model in _models().values()
+        for model in current().models.values()
         if (task is None or model.task == task) and (provider is None or model.provider == provider)
     )
 
 
 def get(endpoint: str) -> HostedModel | None:
     """The hosted model of an endpoint; None if the catalog has none."""
-    return _models().get(endpoint)
+    return current().models.get(endpoint)
 
 
 def retirement(endpoint: str) -> Retirement | None:
     """When and why a pay-per-token endpoint ended; None if the catalog knows of no end."""
-    return _retired().get(endpoint)
+    return current().retired.get(endpoint)
 
 
 def replacement(endpoint: str) -> str | None:
@@ -130,18 +121,14 @@ def replacement(endpoint: str) -> str | None:
     >>> replacement("databricks-llama-2-70b-chat")
     'databricks-meta-llama-3-3-70b-instruct'
     """
-    seen = {endpoint}
-    found = retirement(endpoint)
-    while found is not None and found.replacement not in seen:
-        if found.replacement is None or found.replacement not in _retired():
-            return found.replacement
-        seen.add(found.replacement)
-        found = retirement(found.replacement)
-    return None
+    last = _generations(endpoint)[-1:]
+    return last[0].replacement if last else None
 
 
-def retirement_notice(endpoint: str) -> str | None:
-    """A sentence on the end of a retired endpoint, which says what of it is unsure; None if it is not retired.
+def retirement_notice(endpoint: str, today: dt.date | None = None) -> str | None:
+    """A sentence on the end of an endpoint, which says what of it is unsure; None if the catalog knows of no end.
+
+    With `today` it tells an end to come from one that is past.
 
     >>> retirement_notice("databricks-meta-llama-3-1-70b-instruct")
     "Meta-Llama-3.1-70B-Instruct was retired on 2024-12-11; use 'databricks-meta-llama-3-3-70b-instruct'."
@@ -149,10 +136,25 @@ def retirement_notice(endpoint: str) -> str | None:
     found = retirement(endpoint)
     if found is None:
         return None
+    ends = "will be retired" if today is not None and found.date > today else "was retired"
     when = f" (on {found.date}, unverified)" if "date" in found.unverified else f" on {found.date}"
     instead = replacement(endpoint)
-    unsure = " (unverified)" if "replacement" in found.unverified else ""
-    return f"{found.model} was retired{when}" + (f"; use {instead!r}{unsure}." if instead else ".")
+    unsure = " (unverified)" if any("replacement" in entry.unverified for entry in _generations(endpoint)) else ""
+    return f"{found.model} {ends}{when}" + (f"; use {instead!r}{unsure}." if instead else ".")
+
+
+def _generations(endpoint: str) -> list[Retirement]:
+    """The retirements that lead from an endpoint to the one that replaces it now."""
+    found: list[Retirement] = []
+    names = {endpoint}
+    entry = retirement(endpoint)
+    while entry is not None:
+        if entry.replacement in names:
+            return []  # in a circle: there is none to name
+        found.append(entry)
+        names.add(entry.replacement or "")
+        entry = retirement(entry.replacement) if entry.replacement else None
+    return found
 
 
 def close_names(name: str, known: Iterable[str] = ()) -> tuple[str, ...]:
@@ -163,7 +165,7 @@ def close_names(name: str, known: Iterable[str] = ()) -> tuple[str, ...]:
     """
     wanted = name[:_COMPARED_CHARS].removeprefix(_COMMON_PREFIX)  # which would make any two hosted models alike
     candidates: dict[str, str] = {}
-    for candidate in (*known, *(endpoint for endpoint in _models() if endpoint not in _retired())):
+    for candidate in (*known, *(endpoint for endpoint in current().models if endpoint not in current().retired)):
         if candidate != name:
             candidates.setdefault(candidate.removeprefix(_COMMON_PREFIX), candidate)
     found = difflib.get_close_matches(wanted, candidates, MAX_CLOSE_NAMES, CLOSE_NAME_CUTOFF)
@@ -172,47 +174,60 @@ def close_names(name: str, known: Iterable[str] = ()) -> tuple[str, ...]:
 
 def retirements() -> tuple[Retirement, ...]:
     """All retirements, the oldest first."""
-    return _retirements()
+    return current().retirements
+
+
+def policy() -> RetirementPolicy:
+    """How the service retires models: months of notice, and what happens then."""
+    return current().policy
 
 
 def provisioned_families() -> tuple[ProvisionedFamily, ...]:
     """The families for provisioned throughput."""
-    return tuple(ProvisionedFamily(**_tuples(entry)) for entry in _read("catalog")["provisioned_families"])
+    return current().provisioned_families
+
+
+def provisioned_models() -> tuple[ProvisionedModel, ...]:
+    """Models of Unity Catalog that the documents name for provisioned throughput; there are more."""
+    return current().provisioned_models
+
+
+def external_providers(provider: str | None = None, task: str | None = None) -> tuple[ExternalProvider, ...]:
+    """The providers of external models: only one, or those that a source states for a task, if that is given.
+
+    >>> [entry.name for entry in external_providers("amazon-bedrock", task="llm/v1/embeddings")]
+    ['Amazon Bedrock: Cohere', 'Amazon Bedrock: Amazon']
+    """
+    return tuple(
+        entry
+        for entry in current().providers
+        if (provider is None or entry.provider == provider) and (task is None or task in entry.tasks)
+    )
+
+
+def tasks() -> tuple[str, ...]:
+    """The tasks that an external model can have."""
+    return current().tasks
+
+
+def limits(applies_to: str | None = None) -> tuple[Limit, ...]:
+    """The service's limits, as far as a source states them; only those of an endpoint or a route, if one is given.
+
+    >>> [(limit.name, limit.value) for limit in limits("databricks-bge-large-en")]
+    [('queries_per_second', 600.0)]
+    """
+    return tuple(limit for limit in current().limits if applies_to is None or applies_to in limit.applies_to)
+
+
+def rules(about: str | None = None) -> tuple[Rule, ...]:
+    """What the sources say of which models a route takes, fine-tuned and custom ones among them.
+
+    >>> len(rules("provisioned")) + len(rules("external")) == len(rules())
+    True
+    """
+    return tuple(rule for rule in current().rules if about is None or rule.about == about)
 
 
 def sources() -> Mapping[str, Source]:
     """The documents behind the catalog, by the keys that its entries use."""
-    merged = {**_read("retirements")["sources"], **_read("catalog")["sources"]}
-    return {key: Source(**entry) for key, entry in merged.items()}
-
-
-@cache
-def _models() -> Mapping[str, HostedModel]:
-    found = (HostedModel(**_tuples(entry)) for entry in _read("catalog")["models"])
-    return {model.endpoint: model for model in found}
-
-
-@cache
-def _retirements() -> tuple[Retirement, ...]:
-    found = [Retirement(**_dated(_tuples(entry))) for entry in _read("retirements")["retirements"]]
-    return tuple(sorted(found, key=lambda entry: entry.date))
-
-
-@cache
-def _retired() -> Mapping[str, Retirement]:
-    return {entry.endpoint: entry for entry in _retirements() if entry.endpoint is not None}
-
-
-@cache
-def _read(name: str) -> Mapping[str, Any]:
-    data: dict[str, Any] = json.loads(resources.files(__package__).joinpath("data", f"{name}.json").read_bytes())
-    return data
-
-
-def _tuples(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
-
-
-def _dated(entry: Mapping[str, Any]) -> dict[str, Any]:
-    days = {key: entry[key] and dt.date.fromisoformat(entry[key]) for key in ("date", "redirect_until")}
-    return {**entry, **days}
+    return current().sources

@@ -9,6 +9,7 @@ from typing import Any
 
 from ._config import Settings
 from ._errors import InvalidRequestError, RequestTooLargeError
+from ._retiring import warn_if_retiring
 from ._version import USER_AGENT
 from ._wire import Request, Timeout
 
@@ -61,6 +62,7 @@ class Context:
         timeout: Timeout | None = None,
     ) -> Request:
         """A request to this client's workspace; `path` is already encoded."""
+        warn_if_retiring(endpoint, self.now)
         data = None if body is None else encode(body, self.settings.max_request_bytes, endpoint)
         headers = STREAM_HEADERS if stream else JSON_HEADERS if data is not None else HEADERS
         url = self.settings.host + path

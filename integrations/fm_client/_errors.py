@@ -217,8 +217,12 @@ class StreamInterruptedError(APIError):
 
 
 class EndpointFailedError(APIError):
-    """An endpoint's deployment failed, was cancelled, or was not ready in the time given. `state` is its last one."""
+    """An endpoint's deployment failed, was cancelled, or was not ready in the time given. `state` is its last one.
 
-    def __init__(self, message: str, *, state: Any = None, **facts: Any) -> None:
+    `build_log` is the log of the build that failed; None if there is none.
+    """
+
+    def __init__(self, message: str, *, state: Any = None, build_log: str | None = None, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.state = state
+        self.build_log = build_log

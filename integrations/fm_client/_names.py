@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from . import _catalog as catalog
@@ -18,7 +19,7 @@ LOOKUP = Timeout(connect=2.0, read=5.0, total=5.0)
 
 def explain(context: Context, endpoint: str, error: NotFoundError) -> Flow[None]:
     """Add to `error` what replaced a retired model, or which endpoints have a name close to the one asked."""
-    notice = catalog.retirement_notice(endpoint)
+    notice = catalog.retirement_notice(endpoint, dt.datetime.fromtimestamp(context.now(), dt.UTC).date())
     if notice is not None:
         error.message += f" {notice}"
         return

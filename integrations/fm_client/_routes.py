@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ._errors import InvalidRequestError
 
@@ -15,11 +16,15 @@ if TYPE_CHECKING:
 
 ENDPOINTS_PATH = "/api/2.0/serving-endpoints"
 PT_PATH = f"{ENDPOINTS_PATH}/pt"
+PERMISSIONS_PATH = "/api/2.0/permissions/serving-endpoints"
 MAX_NAME_CHARS = 63
 SHOWN_NAME_CHARS = 80
 """How much of a refused name an error message repeats."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_SERVED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:-]{0,254}")
+"""One segment of a path: served entities are named after models, whose names are longer than those of endpoints."""
+_MODEL = re.compile(r"[^./\s\x00-\x1f\x7f]{1,255}(?:\.[^./\s\x00-\x1f\x7f]{1,255}){2}")
 _MIB = 1024 * 1024
 _PT_FIELDS = ("provisioned_model_units", "min_provisioned_throughput", "max_provisioned_throughput")
 _LIMITS_SOURCE = "Databricks documentation, Model Serving limits and regions, late 2024"
@@ -151,6 +156,35 @@ def endpoint_path(name: str, *rest: str) -> str:
 def pt_config_path(name: str) -> str:
     """The path to update an endpoint that has model units."""
     return f"{PT_PATH}/{check_endpoint_name(name)}/config"
+
+
+def served_path(name: str, served: str, kind: str) -> str:
+    """The path of a served entity's `logs` or `build-logs`.
+
+    >>> served_path("my-endpoint", "llama-1", "logs")
+    '/api/2.0/serving-endpoints/my-endpoint/served-models/llama-1/logs'
+    """
+    if not isinstance(served, str) or not _SERVED.fullmatch(served):
+        raise InvalidRequestError(f"{_shown(served)} is not the name of a served entity")
+    return f"{endpoint_path(name)}/served-models/{served}/{kind}"
+
+
+def optimization_path(model: str, version: str | int) -> str:
+    """The path that tells what throughput a model of Unity Catalog can be provisioned with.
+
+    >>> optimization_path("system.ai.meta_llama_v3_1_8b_instruct", 2)
+    '/api/2.0/serving-endpoints/get-model-optimization-info/system.ai.meta_llama_v3_1_8b_instruct/2'
+    """
+    if not isinstance(model, str) or not _MODEL.fullmatch(model):
+        raise InvalidRequestError(f"{_shown(model)} is no model of Unity Catalog: its name is catalog.schema.model")
+    if isinstance(version, bool) or not re.fullmatch(r"[0-9]{1,18}", str(version)):
+        raise InvalidRequestError(f"the version of {_shown(model)} must be a whole number, not {_shown(version)}")
+    return f"{ENDPOINTS_PATH}/get-model-optimization-info/{quote(model, safe='')}/{version}"
+
+
+def permissions_path(endpoint_id: str, *rest: str) -> str:
+    """The path of an endpoint's permissions, which are found by its id."""
+    return "/".join([PERMISSIONS_PATH, _checked(endpoint_id, "the id of an endpoint"), *rest])
 
 
 def invocations_path(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -43,7 +44,7 @@ class Parts:
 
 def build_app(parts: Parts) -> FastAPI:
     """The application; it closes engine and store when it shuts down."""
-    registry = Registry(parts.store, hosted_models(), parts.clock, parts.deploy_seconds)
+    registry = Registry(parts.store, hosted_models(parts.clock()), parts.clock, parts.deploy_seconds)
     providers, metrics = Providers(Secrets(parts.secrets)), Metrics()
     plane = DataPlane(registry, parts.engine, providers, RateLimiter(), Balancer(), metrics)
 
@@ -62,13 +63,19 @@ def build_app(parts: Parts) -> FastAPI:
     return app
 
 
-def hosted_models() -> list[Hosted]:
-    """The models of the catalog that are hosted today: those that are not retired and have a task of ours."""
+def hosted_models(now: float) -> list[Hosted]:
+    """The models of the catalog that are hosted: those that have a task of ours and are not retired at `now`."""
+    today = dt.datetime.fromtimestamp(now, dt.UTC).date()
     return [
         Hosted(model.endpoint, model.display_name, model.task)
         for model in catalog.models()
-        if model.task is not None and model.task in TASKS.values() and catalog.retirement(model.endpoint) is None
+        if model.task is not None and model.task in TASKS.values() and not _retired(model.endpoint, today)
     ]
+
+
+def _retired(endpoint: str, today: dt.date) -> bool:
+    found = catalog.retirement(endpoint)
+    return found is not None and found.date <= today
 
 
 def _handle_errors(app: FastAPI) -> None:

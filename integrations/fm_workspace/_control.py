@@ -7,6 +7,7 @@ from starlette.responses import PlainTextResponse
 
 from ._engine import JSONObject
 from ._errors import ServiceError, invalid_parameter
+from ._lifecycle import Endpoint, Entity
 from ._limits import Metrics
 from ._models import (
     AIGateway,
@@ -19,6 +20,7 @@ from ._models import (
     UpdateProvisioned,
 )
 from ._openapi import describe
+from ._permissions import permission_routes
 from ._quirks import TASKS, task_of
 from ._registry import Registry
 from ._views import detailed, summary, tag_list
@@ -31,13 +33,15 @@ _FAMILIES = ("llama", "mixtral", "mistral", "dbrx", "mpt", "gte", "bge", "qwen",
 
 def control_routes(registry: Registry, metrics: Metrics) -> APIRouter:
     """All routes of the management API."""
-    router = APIRouter(prefix=PREFIX)
+    whole, router = APIRouter(), APIRouter(prefix=PREFIX)
     # A fixed path comes before one with a name in it.
     _add_provisioned(router, registry)
     _add_endpoints(router, registry)
     _add_settings(router, registry)
     _add_reports(router, registry, metrics)
-    return router
+    whole.include_router(router)
+    whole.include_router(permission_routes(registry))
+    return whole
 
 
 def _add_provisioned(router: APIRouter, registry: Registry) -> None:
@@ -115,7 +119,7 @@ def _add_reports(router: APIRouter, registry: Registry, metrics: Metrics) -> Non
 
     @router.get("/{name}/served-models/{served}/build-logs")
     async def build_logs(name: str, served: str) -> JSONObject:
-        return {"logs": _log(registry, name, served)}
+        return {"logs": _build_log(registry, name, served)}
 
     @router.get("/{name}/served-models/{served}/logs")
     async def server_logs(name: str, served: str) -> JSONObject:
@@ -123,13 +127,37 @@ def _add_reports(router: APIRouter, registry: Registry, metrics: Metrics) -> Non
 
 
 def _log(registry: Registry, name: str, served: str) -> str:
+    """The log of a server: what its endpoint has come to."""
     endpoint = registry.get(name)
-    if endpoint.config.entity(served) is None:
-        raise ServiceError(404, "RESOURCE_DOES_NOT_EXIST", f"Endpoint '{name}' has no served entity '{served}'.")
+    _check_served(endpoint, served)
     lines = [f"served entity {served}: endpoint is {endpoint.ready}, {endpoint.config_update}"]
     if endpoint.failed and endpoint.pending is not None:
         lines.append(f"deployment failed: {endpoint.pending.failure}")
     return "\n".join(lines)
+
+
+def _build_log(registry: Registry, name: str, served: str) -> str:
+    """The log of a build. An external model is not built, and has none."""
+    endpoint = registry.get(name)
+    entity = _check_served(endpoint, served)
+    if entity.external:
+        raise ServiceError(404, "RESOURCE_DOES_NOT_EXIST", f"Served entity '{served}' is external and has no build.")
+    pending = endpoint.pending if endpoint.pending and endpoint.pending.config.entity(served) else None
+    lines = [f"[{served}] fetching {entity.model} version {entity.spec.get('entity_version', '1')}"]
+    if pending is None:
+        lines.append(f"[{served}] build succeeded")
+    elif endpoint.failed:
+        lines += [f"[{served}] ERROR: {pending.failure}", f"[{served}] build failed"]
+    return "\n".join(lines)
+
+
+def _check_served(endpoint: Endpoint, served: str) -> Entity:
+    entity = endpoint.entity(served)
+    if entity is None:
+        raise ServiceError(
+            404, "RESOURCE_DOES_NOT_EXIST", f"Endpoint '{endpoint.name}' has no served entity '{served}'."
+        )
+    return entity
 
 
 def _optimization(model: str, version: str) -> JSONObject:

@@ -88,6 +88,8 @@ class Endpoint:
     ai_gateway: JSONObject | None = None
     rate_limits: list[JSONObject] = field(default_factory=list)
     details: JSONObject = field(default_factory=dict)
+    permissions: dict[str, str] = field(default_factory=dict)
+    """Principal (`user_name:…`, `group_name:…`, `service_principal_name:…`) -> level."""
 
     @property
     def config(self) -> Config:
@@ -97,6 +99,11 @@ class Endpoint:
         if self.pending is None:
             raise ValueError("an endpoint has a configuration from its creation on")
         return self.pending.config
+
+    def entity(self, name: str) -> Entity | None:
+        """The served entity of that name, whether it serves, is on its way, or failed."""
+        pending = self.pending.config.entity(name) if self.pending is not None else None
+        return pending or self.config.entity(name)
 
     @property
     def hosted(self) -> bool:

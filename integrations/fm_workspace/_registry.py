@@ -46,6 +46,12 @@ class Registry:
             raise no_resource(name)
         return found
 
+    def by_id(self, identity: str) -> Endpoint:
+        """The endpoint of that id; 404 if there is none."""
+        if (found := next((endpoint for endpoint in self.all() if endpoint.id == identity), None)) is None:
+            raise no_resource(identity)
+        return found
+
     def create(self, request: CreateEndpoint) -> Endpoint:
         """A new endpoint, its first deployment under way."""
         check_name(request.name)
@@ -85,6 +91,10 @@ class Registry:
     def set_rate_limits(self, name: str, limits: list[JSONObject]) -> Endpoint:
         """The endpoint with other rate limits of the older kind."""
         return self._kept(replace(self.get(name), rate_limits=limits))
+
+    def set_permissions(self, identity: str, permissions: dict[str, str]) -> Endpoint:
+        """The endpoint of that id with other permissions."""
+        return self._kept(replace(self._own(self.by_id(identity).name), permissions=permissions))
 
     def set_detail(self, name: str, key: str, value: JSONObject | None) -> Endpoint:
         """The endpoint with one of its descriptive fields set, or taken away."""

@@ -10,10 +10,12 @@ import json
 import re
 from dataclasses import fields
 from importlib import resources
+from typing import get_args
 
 import pytest
 
-from fm_client import catalog
+from fm_client import ExternalModel, catalog
+from fm_client.types.external import Provider
 
 TASKS = {"llm/v1/chat", "llm/v1/embeddings", None}
 DEC_2024 = {
@@ -168,5 +170,55 @@ def test_close_names_are_of_the_catalog_and_of_what_is_known_besides() -> None:
 
 
 def test_the_files_are_plain_json_with_a_version() -> None:
-    for name in ("catalog", "retirements"):
+    for name in ("catalog", "retirements", "providers", "limits"):
         assert json.loads(raw(name))["schema_version"] == 1
+
+
+def test_the_providers_are_the_rows_of_the_documents() -> None:
+    chat = catalog.external_providers(task="llm/v1/chat")
+    bedrock = {entry.variant: entry for entry in catalog.external_providers("amazon-bedrock")}
+
+    assert {entry.provider for entry in catalog.external_providers()} == set(get_args(Provider))
+    assert "ai21labs" not in {entry.provider for entry in chat}
+    assert {vendor for vendor, entry in bedrock.items() if "llm/v1/chat" in entry.tasks} == {"anthropic", "cohere"}
+    assert {vendor for vendor, entry in bedrock.items() if "llm/v1/embeddings" in entry.tasks} == {"amazon", "cohere"}
+    assert {entry.name for entry in catalog.external_providers() if entry.fine_tuned} == {
+        "OpenAI",
+        "Azure OpenAI (key)",
+        "Azure OpenAI (Entra ID)",
+        "Cohere",
+        "AI21 Labs",
+    }
+
+
+@pytest.mark.parametrize("entry", catalog.external_providers(), ids=lambda entry: entry.name)
+def test_every_provider_names_fields_that_there_are(entry: catalog.ExternalProvider) -> None:
+    external = ExternalModel.model_validate({"provider": entry.provider, "name": "m", entry.config: {}})
+    assert external.config is not None
+    fields = type(external.config).model_fields
+    named = {*entry.required, *(field.partition(".")[0] for way in entry.auth for field in way)}
+
+    assert named <= fields.keys()
+    assert entry.variant_field is None or entry.variant_field in fields
+    assert not set(entry.tasks) & set(entry.unsupported)
+    assert {*entry.tasks, *entry.unsupported, *entry.fine_tuned} <= set(catalog.tasks())
+    assert set(entry.fine_tuned) <= set(entry.tasks)
+
+
+def test_all_that_the_catalog_states_has_a_source() -> None:
+    entries = (*catalog.external_providers(), *catalog.limits(), *catalog.rules(), *catalog.provisioned_models())
+
+    assert entries
+    assert [entry for entry in entries if not entry.sources or not set(entry.sources) <= catalog.sources().keys()] == []
+    assert set(catalog.policy().sources) <= catalog.sources().keys()
+
+
+def test_limits_are_asked_for_by_endpoint_or_route() -> None:
+    assert [limit.value for limit in catalog.limits("databricks-gte-large-en")] == [150]
+    assert {limit.name for limit in catalog.limits("hosted")} >= {"payload", "execution", "token_window"}
+    assert catalog.limits("no-such-endpoint") == ()
+
+
+def test_the_rules_say_which_fine_tuned_models_are_served() -> None:
+    assert any("Fine-tuned variants" in rule.text for rule in catalog.rules("provisioned"))
+    assert any("AI21 Labs" in rule.text for rule in catalog.rules("external"))

@@ -19,7 +19,7 @@ from fm_client import (
     ResponseFormatError,
     Route,
 )
-from fm_client import _endpoints as flows
+from fm_client._endpoint_calls import get_endpoint
 from fm_client._endpoints import AsyncEndpoints, Endpoints
 from fm_client._wire import Reply, Token
 from fm_client.types import (
@@ -377,7 +377,7 @@ def test_without_wait_the_answer_is_returned_as_it_came(verbs: Any) -> None:
 
 def test_a_flow_does_nothing_before_it_is_driven() -> None:
     stage = Stage(described())
-    flow = flows.get_endpoint(stage.context, "e")
+    flow = get_endpoint(stage.context, "e")
 
     assert isinstance(next(flow), Token)
     flow.close()

@@ -4,19 +4,14 @@ from .chat import ChatChunk, ChatResponse, Choice, ChunkChoice, Delta, FunctionC
 from .completions import CompletionChoice, CompletionChunk, CompletionResponse
 from .embeddings import EmbeddingResponse
 from .endpoints import (
-    AiGatewayConfig,
+    EmailNotifications,
     Endpoint,
     EndpointConfig,
     EndpointState,
     FoundationModel,
-    GuardrailParameters,
-    Guardrails,
-    InferenceTableConfig,
-    PiiGuardrail,
-    RateLimit,
+    OptimizationInfo,
     ServedEntity,
     ServedEntityState,
-    Switch,
     Tag,
     TrafficConfig,
     TrafficRoute,
@@ -35,10 +30,21 @@ from .external import (
     OpenAIConfig,
     PaLMConfig,
 )
+from .gateway import (
+    AiGatewayConfig,
+    GuardrailParameters,
+    Guardrails,
+    InferenceTableConfig,
+    PiiGuardrail,
+    RateLimit,
+    Switch,
+)
+from .permissions import AccessControl, Grant, Permission, PermissionLevel, Permissions
 from .usage import Served, Usage
 
 __all__ = [
     "AI21LabsConfig",
+    "AccessControl",
     "AiGatewayConfig",
     "AmazonBedrockConfig",
     "AnthropicConfig",
@@ -55,6 +61,7 @@ __all__ = [
     "CustomProviderConfig",
     "DatabricksModelServingConfig",
     "Delta",
+    "EmailNotifications",
     "EmbeddingResponse",
     "Endpoint",
     "EndpointConfig",
@@ -63,12 +70,17 @@ __all__ = [
     "FoundationModel",
     "FunctionCall",
     "GoogleCloudVertexAIConfig",
+    "Grant",
     "GuardrailParameters",
     "Guardrails",
     "InferenceTableConfig",
     "Message",
     "OpenAIConfig",
+    "OptimizationInfo",
     "PaLMConfig",
+    "Permission",
+    "PermissionLevel",
+    "Permissions",
     "PiiGuardrail",
     "RateLimit",
     "Served",

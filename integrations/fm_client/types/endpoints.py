@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, SecretStr, model_validator
 
 from .._routes import Route, route_of
 from ._base import JSONObject, WireModel
 from .external import ExternalModel, SecretModel
+from .gateway import AiGatewayConfig
 
 READY = "READY"
 IN_PROGRESS = "IN_PROGRESS"
@@ -151,64 +152,6 @@ class Tag(WireModel):
     value: str | None = None
 
 
-class RateLimit(WireModel):
-    """A limit of the gateway: so many calls or tokens per minute for whom `key` names."""
-
-    renewal_period: str = "minute"
-    calls: int | None = None
-    tokens: int | None = None
-    key: str | None = None
-    """endpoint (the service's default), user, user_group or service_principal."""
-    principal: str | None = None
-
-
-class PiiGuardrail(WireModel):
-    """What happens to personal data: NONE, BLOCK or MASK."""
-
-    behavior: str | None = None
-
-
-class GuardrailParameters(WireModel):
-    """Guardrails of one direction."""
-
-    invalid_keywords: list[str] | None = None
-    pii: PiiGuardrail | None = None
-    safety: bool | None = None
-    valid_topics: list[str] | None = None
-
-
-class Guardrails(WireModel):
-    """Guardrails of both directions."""
-
-    input: GuardrailParameters | None = None
-    output: GuardrailParameters | None = None
-
-
-class InferenceTableConfig(WireModel):
-    """The table of Unity Catalog that requests and answers are written to."""
-
-    catalog_name: str | None = None
-    schema_name: str | None = None
-    table_name_prefix: str | None = None
-    enabled: bool | None = None
-
-
-class Switch(WireModel):
-    """Something that is on or off."""
-
-    enabled: bool | None = None
-
-
-class AiGatewayConfig(WireModel):
-    """What the gateway does for an endpoint. An update replaces it whole."""
-
-    fallback_config: Switch | None = None
-    guardrails: Guardrails | None = None
-    inference_table_config: InferenceTableConfig | None = None
-    rate_limits: list[RateLimit] | None = None
-    usage_tracking_config: Switch | None = None
-
-
 class Endpoint(SecretModel):
     """A serving endpoint.
 
@@ -271,19 +214,59 @@ class Endpoint(SecretModel):
         return self.served_entities[0].underlying if self.served_entities else None
 
     @property
+    def served_names(self) -> list[str]:
+        """The names of the served entities, those on their way first."""
+        return list(dict.fromkeys(entity.name for entity in self._newest_first if entity.name))
+
+    @property
+    def failed_entities(self) -> list[ServedEntity]:
+        """The served entities whose deployment failed, those of the last change first."""
+        return [entity for entity in self._newest_first if entity.failure]
+
+    @property
     def failure(self) -> str | None:
         """What failed deployments say of themselves; None if none failed."""
-        entities = (entity for config in (self.pending_config, self.config) if config for entity in config.entities)
-        messages = dict.fromkeys(entity.failure for entity in entities if entity.failure)
+        messages = dict.fromkeys(entity.failure for entity in self.failed_entities if entity.failure)
         return "; ".join(messages) or None
+
+    @property
+    def _newest_first(self) -> Iterator[ServedEntity]:
+        return (entity for config in (self.pending_config, self.config) if config for entity in config.entities)
 
     @property
     def _configs(self) -> Iterator[EndpointConfig]:
         return (config for config in (self.config, self.pending_config) if config)
 
 
+class EmailNotifications(WireModel):
+    """Whom the service writes to when an update of an endpoint has ended."""
+
+    on_update_success: list[str] | None = None
+    """Addresses of e-mail."""
+    on_update_failure: list[str] | None = None
+
+
+class OptimizationInfo(WireModel):
+    """Whether, and in which steps, throughput can be provisioned for a model of Unity Catalog.
+
+    >>> OptimizationInfo(optimizable=True, model_type="llama", throughput_chunk_size=980).tokens_per_second(2)
+    1960
+    """
+
+    optimizable: bool = False
+    model_type: str | None = None
+    throughput_chunk_size: int | None = None
+    """Tokens per second. Provisioned throughput is a multiple of it."""
+
+    def tokens_per_second(self, chunks: int) -> int:
+        """The throughput of so many chunks; 0 where the model has none."""
+        return chunks * (self.throughput_chunk_size or 0)
+
+
 def plain(value: Any) -> Any:
     """`value` with every wire model in it turned into plain data for a request body, credentials included."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
     if isinstance(value, SecretModel):
         return value.to_wire()
     if isinstance(value, WireModel):
