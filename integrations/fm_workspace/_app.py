@@ -40,12 +40,13 @@ class Parts:
     deploy_seconds: float = 0.0
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     clock: Callable[[], float] = time.time
+    provider_urls: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_app(parts: Parts) -> FastAPI:
     """The application; it closes engine and store when it shuts down."""
     registry = Registry(parts.store, hosted_models(parts.clock()), parts.clock, parts.deploy_seconds)
-    providers, metrics = Providers(Secrets(parts.secrets)), Metrics()
+    providers, metrics = Providers(Secrets(parts.secrets), parts.provider_urls), Metrics()
     plane = DataPlane(registry, parts.engine, providers, RateLimiter(), Balancer(), metrics)
 
     @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,17 +25,23 @@ OPENAI_PATHS = {
 _SERVICE_FIELDS = ("client_request_id", "usage_context", "extra_params")
 """Fields that are meant for the service and not for the model."""
 _KEPT_HEADERS = ("retry-after",)
-_ERROR_TEXT_CHARS = 2_048
+MAX_ERROR_CHARS = 2_048
+"""Of a provider's error, if it is text; as JSON it may be longer, by the next."""
+MAX_ERROR_BYTES = 16_384
+LEAST_SECRET = 8
+"""Characters of a credential that is worth hiding in a text; shorter ones are words, of which errors are made."""
+HIDDEN = "**********"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a query goes, with which headers and body; `provider` names it in errors."""
+    """Where a query goes, with which headers and body; `provider` names it in errors, which show none of `secrets`."""
 
     provider: str
     url: str
     body: JSONObject
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str | None, ...] = field(default=(), repr=False)
 
 
 class Forwarder:
@@ -50,12 +56,12 @@ class Forwarder:
         try:
             reply = await http.send(_request(target, stream))
             if reply.status >= 400 or reply.status < 200:
-                raise _refusal(target.provider, reply)
+                raise provider_error(target.provider, reply.status, reply.headers, reply.body, target.secrets)
             if stream and reply.source is not None:
                 return Events(_chunks(http, reply))
             return Whole(_payload(target.provider, reply))
         except APIError as exc:
-            raise _unreachable(target.provider, exc) from exc
+            raise _unreached(target, exc) from exc
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -94,8 +100,7 @@ async def _chunks(http: AsyncHTTP, reply: Reply) -> AsyncIterator[bytes]:
             yield chunk
             await asyncio.sleep(0)  # what is buffered comes without a pause; a client that has gone is noticed in one
     except APIError as error:
-        # The status line is long gone: what is left is to say it in the stream.
-        yield event({"error_code": "EXTERNAL_MODEL_ERROR", "message": f"The provider's stream broke: {error.message}"})
+        yield broken(error.message)
     finally:
         await http.release(reply)
 
@@ -107,19 +112,44 @@ def _payload(provider: str, reply: Reply) -> JSONObject:
     return payload
 
 
-def _refusal(provider: str, reply: Reply) -> ServiceError:
+def provider_error(
+    provider: str, status: int, headers: Mapping[str, str], body: bytes, secrets: Sequence[str | None] = ()
+) -> ServiceError:
     """A provider's error, with its status; a redirect is an error too, for it would carry the credential elsewhere."""
-    text = reply.body[: 4 * _ERROR_TEXT_CHARS].decode("utf-8", "replace")[:_ERROR_TEXT_CHARS]
-    message = _json(reply.body)
-    headers = {name: reply.headers[name] for name in _KEPT_HEADERS if name in reply.headers}
-    status = reply.status if reply.status >= 400 else 502
-    return external_error(status, provider, message if isinstance(message, dict) else {"message": text}, headers)
+    shown = hidden(body.decode("utf-8", "replace"), secrets)
+    message = _json(shown.encode()) if len(body) <= MAX_ERROR_BYTES else None
+    kept = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
+    whole = message if isinstance(message, dict) else {"message": shown[:MAX_ERROR_CHARS]}
+    return external_error(status if status >= 400 else 502, provider, whole, kept)
 
 
-def _unreachable(provider: str, error: APIError) -> ServiceError:
-    status = 504 if isinstance(error, APITimeoutError) else 502
-    reason = "cannot be reached" if isinstance(error, APIConnectionError) else "gave no usable answer"
-    return external_error(status, provider, {"message": f"The provider {reason}: {error.message}"})
+def unreachable(provider: str, reason: str, *, timeout: bool) -> ServiceError:
+    """The error for a provider that could not be asked, or did not answer in time."""
+    return external_error(504 if timeout else 502, provider, {"message": f"The provider cannot be reached: {reason}"})
+
+
+def broken(reason: str) -> bytes:
+    """The event that ends a stream which broke: its status line is long gone."""
+    return event({"error_code": "EXTERNAL_MODEL_ERROR", "message": f"The provider's stream broke: {reason}"})
+
+
+def hidden(text: str, secrets: Sequence[str | None]) -> str:
+    """`text` without credentials, in their plain form and as JSON writes them: some providers quote what they refuse.
+
+    >>> hidden("Incorrect API key: key-for-docs", ["key-for-docs"])
+    'Incorrect API key: **********'
+    """
+    worth = [secret for secret in secrets if secret and len(secret) >= LEAST_SECRET]
+    for spelling in sorted({*worth, *(json.dumps(secret)[1:-1] for secret in worth)}, key=len, reverse=True):
+        text = text.replace(spelling, HIDDEN)
+    return text
+
+
+def _unreached(target: Target, error: APIError) -> ServiceError:
+    reason = hidden(error.message, target.secrets)
+    if isinstance(error, APIConnectionError):  # a timeout is one
+        return unreachable(target.provider, reason, timeout=isinstance(error, APITimeoutError))
+    return external_error(502, target.provider, {"message": f"The provider gave no usable answer: {reason}"})
 
 
 def _json(body: bytes) -> Any:

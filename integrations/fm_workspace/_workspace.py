@@ -55,6 +55,7 @@ class Workspace:
         secrets: Mapping[str, str] | None = None,
         port: int = 0,
         clock: Callable[[], float] = time.time,
+        provider_urls: Mapping[str, str] | None = None,
     ) -> Self:
         """Start a workspace in a daemon thread, on a loopback port.
 
@@ -63,13 +64,16 @@ class Workspace:
         `deploy_seconds` is how long a deployment takes (an endpoint's tag `fm_deploy_seconds` comes first).
         `token` is made at random unless given. `secrets` maps `"scope/key"` to what `{{secrets/scope/key}}` stands for.
         `clock` (Unix seconds) decides when a deployment is over.
+        `provider_urls` are other addresses for providers whose configuration has no field for one, such as your
+        company's gateway: `{"anthropic": "https://llm.example.com"}`.
         """
         chosen = token or random_secrets.token_urlsafe(TOKEN_BYTES)
         chosen_engine = engine_of(engine)
         with ExitStack() as undo:
             sock = undo.enter_context(closing(listen(LOOPBACK, port)))
             store = undo.enter_context(closing(Store(state)))
-            parts = Parts(Rules(digest_of(chosen)), store, chosen_engine, deploy_seconds, secrets or {}, clock)
+            rules, urls = Rules(digest_of(chosen)), provider_urls or {}
+            parts = Parts(rules, store, chosen_engine, deploy_seconds, secrets or {}, clock, urls)
             thread = ServerThread(build_app(parts), sock)
             thread.start()
             undo.pop_all()  # from here on the thread closes them
@@ -139,6 +143,7 @@ def serve(
     engine: str | Engine = "simulated",
     deploy_seconds: float = 0.0,
     secrets: Mapping[str, str] | None = None,
+    provider_urls: Mapping[str, str] | None = None,
     allow_remote: bool = False,
     host_names: tuple[str, ...] = (),
     on_start: Callable[[str], None] | None = None,
@@ -154,7 +159,8 @@ def serve(
     names = LOOPBACK_NAMES | {name.lower() for name in (_authority(host), *host_names)}
     rules, chosen = Rules(digest_of(token), names), engine_of(engine)
     with closing(listen(host, port)) as sock, closing(Store(state)) as store:
-        server = make_server(build_app(Parts(rules, store, chosen, deploy_seconds, secrets or {})), log_level=log_level)
+        parts = Parts(rules, store, chosen, deploy_seconds, secrets or {}, provider_urls=provider_urls or {})
+        server = make_server(build_app(parts), log_level=log_level)
         if on_start is not None:
             server.on_start = partial(on_start, f"http://{_authority(host)}:{sock.getsockname()[1]}")
         with suppress(KeyboardInterrupt):  # uvicorn raises it again once it has stopped

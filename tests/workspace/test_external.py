@@ -115,20 +115,6 @@ def test_an_unreachable_provider_is_a_502(start: Start) -> None:
     assert "cannot be reached" in answer.json()["external_model_message"]["message"]
 
 
-@pytest.mark.parametrize(
-    ("provider_name", "field"),
-    [("anthropic", "anthropic_config"), ("cohere", "cohere_config"), ("palm", "palm_config")],
-)
-def test_a_provider_that_cannot_be_called_yet_is_a_400(start: Start, provider_name: str, field: str) -> None:
-    api = start()
-    model = {"name": "m", "provider": provider_name, "task": "llm/v1/chat", field: {}}
-    api.created("ext", {"external_model": model})
-    answer = api.query("ext", HELLO)
-    assert answer.status_code == 400
-    assert provider_name in answer.json()["error"]
-    assert "cannot call provider" in answer.json()["external_model_message"]["message"]
-
-
 def test_secrets_are_resolved_when_used(start: Start, provider: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     api = start(secrets={"prod/key": provider.workspace.token})
     for scope in ("prod", "env-scope", "none"):

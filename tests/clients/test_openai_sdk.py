@@ -1,0 +1,153 @@
+"""OpenAI's own SDK, unchanged, on the embedded workspace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+
+from fm_workspace import Workspace
+
+LLAMA, CLAUDE, GTE = "databricks-meta-llama-3-3-70b-instruct", "databricks-claude-sonnet-4-5", "databricks-gte-large-en"
+TOOL: Any = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather of a city",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+@pytest.fixture
+def client(workspace: Workspace) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{workspace.host}/serving-endpoints", api_key=workspace.token) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def completing(shared: Workspace) -> str:
+    """An endpoint for completions."""
+    from fm_client import Client
+
+    with Client(shared.host, shared.token) as fm:
+        fm.endpoints.create(
+            "completing",
+            entity_name="main.default.base",
+            entity_version="1",
+            max_provisioned_throughput=980,
+            tags={"fm_task": "completions"},
+            wait=True,
+        )
+    return "completing"
+
+
+def user(text: str) -> Any:
+    return [{"role": "user", "content": text}]
+
+
+@pytest.mark.parametrize("model", [LLAMA, CLAUDE])
+def test_it_chats(client: openai.OpenAI, model: str) -> None:
+    answer = client.chat.completions.create(model=model, messages=user("The sky is blue. What colour is the sky?"))
+    assert "blue" in str(answer.choices[0].message.content)
+    assert answer.usage is not None
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+
+
+@pytest.mark.parametrize("model", [LLAMA, CLAUDE])
+def test_it_streams(client: openai.OpenAI, model: str) -> None:
+    chunks = list(client.chat.completions.create(model=model, messages=user("Say hello"), stream=True))
+    whole = client.chat.completions.create(model=model, messages=user("Say hello"))
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text == whole.choices[0].message.content
+    assert chunks[-1].usage == whole.usage
+
+
+def test_it_calls_tools(client: openai.OpenAI) -> None:
+    messages = user("What is the weather in Paris?")
+    asked = client.chat.completions.create(model=LLAMA, messages=messages, tools=[TOOL], tool_choice="required")
+    (call,) = asked.choices[0].message.tool_calls or []
+    assert json.loads(call.function.arguments) == {"city": "Paris"}
+    result = {"role": "tool", "tool_call_id": call.id, "content": "It is sunny in Paris."}
+    messages = [*messages, asked.choices[0].message.model_dump(exclude_none=True, exclude={"annotations"}), result]
+    answer = client.chat.completions.create(model=LLAMA, messages=messages, tools=[TOOL])
+    assert "sunny" in str(answer.choices[0].message.content)
+
+
+def test_its_own_stream_helper_puts_tool_calls_together(client: openai.OpenAI) -> None:
+    with client.chat.completions.stream(model=LLAMA, messages=user("The weather in Paris?"), tools=[TOOL]) as stream:
+        (call,) = stream.get_final_completion().choices[0].message.tool_calls or []
+    assert json.loads(call.function.arguments) == {"city": "Paris"}
+
+
+def test_it_parses_a_model_of_pydantic(client: openai.OpenAI) -> None:
+    from pydantic import BaseModel
+
+    class Place(BaseModel):
+        city: str
+        population: int
+
+    answer = client.chat.completions.parse(
+        model=LLAMA, messages=user('The city "Bern" has 134000 people.'), response_format=Place
+    )
+    assert answer.choices[0].message.parsed == Place(city="Bern", population=134_000)
+
+
+@pytest.mark.parametrize("form", ["float", "base64", None])
+def test_it_embeds(client: openai.OpenAI, form: Any) -> None:
+    options = {"encoding_format": form} if form == "float" else {}  # without it, the SDK asks for base64 and decodes it
+    answer = client.embeddings.create(model=GTE, input=["one", "two"], **options)
+    assert [len(each.embedding) for each in answer.data] == [1024, 1024]
+    assert answer.usage.prompt_tokens > 0
+
+
+def test_it_completes(client: openai.OpenAI, completing: str) -> None:
+    answer = client.completions.create(model=completing, prompt="Once upon a time", max_tokens=20)
+    chunks = list(client.completions.create(model=completing, prompt="Once upon a time", max_tokens=20, stream=True))
+    assert answer.choices[0].text
+    assert "".join(choice.text for chunk in chunks for choice in chunk.choices) == answer.choices[0].text
+
+
+async def test_its_async_client_chats_and_streams(workspace: Workspace) -> None:
+    base = f"{workspace.host}/serving-endpoints"
+    async with openai.AsyncOpenAI(base_url=base, api_key=workspace.token) as client:
+        stream = await client.chat.completions.create(model=LLAMA, messages=user("Say hello"), stream=True)
+        pieces = [chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices]
+        whole = await client.chat.completions.create(model=LLAMA, messages=user("Say hello"))
+        assert "".join(pieces) == whole.choices[0].message.content
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "error"),
+    [
+        ("nobody", {}, openai.NotFoundError),
+        (LLAMA, {"temperature": 9}, openai.BadRequestError),
+        (LLAMA, {"extra_body": {"nonsense": 1}}, openai.BadRequestError),
+        (GTE, {}, openai.BadRequestError),
+    ],
+    ids=["endpoint", "range", "field", "task"],
+)
+def test_errors_arrive_as_its_own(client: openai.OpenAI, model: str, options: Any, error: Any) -> None:
+    with pytest.raises(error):
+        client.chat.completions.create(model=model, messages=user("Hello"), **options)
+
+
+def test_a_rate_limit_arrives_as_its_own_with_the_time_to_wait(client: openai.OpenAI, workspace: Workspace) -> None:
+    from fm_client import Client
+
+    with Client(workspace.host, workspace.token) as fm:
+        fm.endpoints.create(
+            "limited", entity_name="main.default.llama", entity_version="1", max_provisioned_throughput=980, wait=True
+        )
+    import httpx
+
+    limits = {"rate_limits": [{"calls": 0, "renewal_period": "minute"}]}
+    headers = {"Authorization": f"Bearer {workspace.token}"}
+    url = f"{workspace.host}/api/2.0/serving-endpoints/limited/ai-gateway"
+    assert httpx.put(url, json=limits, headers=headers).status_code == 200
+    with pytest.raises(openai.RateLimitError) as caught:
+        client.with_options(max_retries=0).chat.completions.create(model="limited", messages=user("Hello"))
+    assert int(caught.value.response.headers["retry-after"]) > 0
