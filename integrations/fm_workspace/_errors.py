@@ -101,6 +101,11 @@ def not_permitted(message: str) -> ServiceError:
     return ServiceError(403, "PERMISSION_DENIED", message)
 
 
+def internal_error() -> ServiceError:
+    """500: a fault of ours."""
+    return ServiceError(500, "INTERNAL_ERROR", "The workspace failed; its log says why.")
+
+
 def rate_limited(message: str, retry_after: float) -> ServiceError:
     """429 with `Retry-After` in whole seconds."""
     seconds = str(max(1, int(retry_after + 0.999)))
@@ -109,11 +114,11 @@ def rate_limited(message: str, retry_after: float) -> ServiceError:
     )
 
 
-def guardrail(side: str, keyword: str) -> ServiceError:
+def guardrail(side: str, finding: Mapping[str, Any]) -> ServiceError:
     """400 of a guardrail, whose message is itself JSON."""
     verdict = {
         "usage": {"prompt_tokens": 0, "total_tokens": 0},
-        f"{side}_guardrail": [{"flagged": True, "invalid_keywords": True, "keyword": keyword}],
+        f"{side}_guardrail": [finding],
         "finishReason": f"{side}_guardrail_triggered",
     }
     return ServiceError(400, "BAD_REQUEST", json.dumps(verdict))

@@ -15,8 +15,10 @@ from fastapi import FastAPI
 from starlette.routing import Route
 from workspace_api import CHAT, CONTROL, Api, external
 
+from fm_workspace import Limits
 from fm_workspace._app import Parts, build_app
-from fm_workspace._guard import MAX_BODY_BYTES, Rules, digest_of
+from fm_workspace._callers import Callers
+from fm_workspace._guard import Rules
 from fm_workspace._simulated import SimulatedEngine
 from fm_workspace._store import Store
 
@@ -26,7 +28,7 @@ HELLO = {"messages": [{"role": "user", "content": "Hello"}]}
 
 def all_routes() -> list[tuple[str, str]]:
     store = Store()
-    app: FastAPI = build_app(Parts(Rules(digest_of("token-for-tests")), store, SimulatedEngine()))
+    app: FastAPI = build_app(Parts(Rules(Callers("token-for-tests")), store, SimulatedEngine()))
     store.close()
     schema = app.openapi()["paths"]
     found = [(method.upper(), path) for path, methods in schema.items() for method in methods]
@@ -35,6 +37,7 @@ def all_routes() -> list[tuple[str, str]]:
 
 
 ROUTES = all_routes()
+MAX_BODY_BYTES = Limits().body_bytes
 
 
 def test_the_router_was_enumerated() -> None:
