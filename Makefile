@@ -8,10 +8,10 @@ SOURCES := $(wildcard integrations langchain_fm llamaindex_fm mlflow_fm tests be
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test soak check format wheel requirements clean
+.PHONY: help install demo test test-mlflow test-providers test-schema soak check format wheel requirements clean
 
 help:  ## Show these commands
-	@sed -n 's/^\([a-z]*\):.*##/\1 /p' $(firstword $(MAKEFILE_LIST)) | awk '{ name = $$1; $$1 = ""; printf "  make %-13s%s\n", name, $$0 }'
+	@sed -n 's/^\([a-z-]*\):.*##/\1 /p' $(firstword $(MAKEFILE_LIST)) | awk '{ name = $$1; $$1 = ""; printf "  make %-15s%s\n", name, $$0 }'
 
 install: $(STAMP)  ## Create .venv and install everything into it (nothing to do when it is up to date)
 
@@ -30,6 +30,37 @@ demo: $(STAMP)  ## Chat, stream, call tools and embed on this machine, without a
 
 test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest
+
+# The development environment has mlflow-skinny, as users of the extra have it. The whole of mlflow, of the same version,
+# gets an environment of its own, and meets the wheel there and not the checkout (hence `pytest`, not `python -m pytest`).
+MLFLOW := .venv-mlflow
+test-mlflow: $(STAMP)  ## Run the tests of mlflow_fm on the built wheel, with the whole of mlflow
+	rm -rf $(MLFLOW)/wheel
+	test -x $(MLFLOW)/bin/pip || $(PYTHON) -m venv $(MLFLOW)
+	$(BIN)/python -m build --wheel --no-isolation --outdir $(MLFLOW)/wheel
+	$(MLFLOW)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(MLFLOW)/bin/python -m pip install --quiet --group dev "mlflow==$$($(BIN)/python -c 'from mlflow import version; print(version.VERSION)')" \
+	  "fm-integrations[langchain,llamaindex,mlflow,workspace] @ file://$(abspath $(MLFLOW))/wheel/$$(ls $(MLFLOW)/wheel)"
+	$(MLFLOW)/bin/python -m pip install --quiet --no-deps --force-reinstall $(MLFLOW)/wheel/*.whl
+	$(MLFLOW)/bin/pytest tests/mlflow
+
+# What the development environment leaves out (docs/decisions.md), each in an environment of its own, not locked.
+TOOLS := pytest pytest-asyncio pytest-socket pytest-timeout hypothesis httpx
+OWN = $(PYTHON) -m venv $(1) && $(1)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade $(2) --editable
+
+.venv-providers/.installed: pyproject.toml
+	$(call OWN,.venv-providers,$(TOOLS) cryptography) '.[workspace,providers]'
+	@touch $@
+
+test-providers: .venv-providers/.installed  ## Test the providers that litellm calls, in an environment of their own
+	.venv-providers/bin/python -m pytest tests/workspace/test_vendors.py tests/workspace/test_providers.py
+
+.venv-schema/.installed: pyproject.toml
+	$(call OWN,.venv-schema,$(TOOLS) schemathesis) '.[workspace]'
+	@touch $@
+
+test-schema: .venv-schema/.installed  ## Let schemathesis try the workspace's OpenAPI description for FM_SCHEMA_SECONDS (100)
+	.venv-schema/bin/python -m pytest tests/workspace/test_description.py
 
 SOAK_SECONDS ?= 60
 soak: $(STAMP)  ## Storm the client with faults for SOAK_SECONDS (60), and see that every call adds up
@@ -59,5 +90,5 @@ requirements: $(STAMP)  ## Lock the newest allowed versions again
 	rm -rf $(VENV)/lock
 
 clean:  ## Remove .venv and everything that was built or cached
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(MLFLOW) .venv-providers .venv-schema build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,13 +6,28 @@
 'stop'
 """
 
+from typing import TYPE_CHECKING, Any
+
 try:
     from ._chat import ChatFoundationModel
     from ._embeddings import FoundationModelEmbeddings
-    from ._llm import FoundationModelLLM
+    from ._init import init_chat_model
 except ModuleNotFoundError as exc:
     if (exc.name or "").partition(".")[0] != "langchain_core":
         raise
     raise ImportError('langchain_fm needs langchain-core: pip install "fm-integrations[langchain]"') from exc
 
-__all__ = ["ChatFoundationModel", "FoundationModelEmbeddings", "FoundationModelLLM"]
+if TYPE_CHECKING:
+    from ._llm import FoundationModelLLM
+
+__all__ = ["ChatFoundationModel", "FoundationModelEmbeddings", "FoundationModelLLM", "init_chat_model"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what most callers do without: LangChain's base of completion models brings yaml and tenacity along."""
+    if name != "FoundationModelLLM":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ._llm import FoundationModelLLM
+
+    globals()[name] = FoundationModelLLM
+    return FoundationModelLLM

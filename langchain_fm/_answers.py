@@ -31,8 +31,14 @@ from fm_client import (
 from ._config import PROVIDER
 from ._messages import CALL_EXTRAS, CUT_OFF
 
+_TOLD = ("reasoning_content", "reasoning", "refusal", "id", "custom_outputs")
+"""What of the fields beside a content has a place of its own, or is none of the application's business."""
 _MERGED = ("text", "reasoning", "thinking")
 """Kinds of parts that arrive in pieces; any other is a part of its own."""
+_PIECED = ("summary", "content")
+"""Where the texts of reasoning stand."""
+_SEALS = ("signature", "data", "citations", "encrypted_content")
+"""What ends a part: what comes after it is another one."""
 
 
 def chat_result(response: ChatResponse) -> ChatResult:
@@ -90,7 +96,15 @@ def metadata(response: ChatResponse | CompletionResponse) -> dict[str, Any]:
         "request_id": response.request_id,
         "dropped_params": list(response.dropped_params) or None,
     }
+    if isinstance(response, ChatResponse) and response.choices and (told := _custom_outputs(response.message)):
+        found["custom_outputs"] = told
+    if isinstance(response, ChatResponse) and response.messages:
+        found["messages"] = [message.to_dict() for message in response.messages]
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _custom_outputs(message: Message) -> Any:
+    return (message.model_extra or {}).get("custom_outputs")
 
 
 class ChunkReader:
@@ -101,6 +115,8 @@ class ChunkReader:
         self._piece: str | None = None
         self._index = -1
         self._piece_index = -1
+        self._calls: dict[int, str] = {}
+        self._texts: dict[str, int] = {}
 
     def read(self, chunk: ChatChunk) -> ChatGenerationChunk | None:
         """A chunk of the first answer; None for one that says nothing."""
@@ -111,6 +127,7 @@ class ChunkReader:
 
     def _read(self, choice: ChunkChoice) -> ChatGenerationChunk | None:
         calls = [_call_piece(piece) for piece in choice.delta.tool_calls or []]
+        self._calls |= {piece.index: piece.id for piece in choice.delta.tool_calls or [] if piece.id}
         content = self._content(choice.delta.content)
         asides = _asides(choice.delta)
         if not (content or calls or asides or choice.logprobs):
@@ -126,20 +143,35 @@ class ChunkReader:
         )
 
     def _last(self, chunk: ChatChunk, response: ChatResponse) -> ChatGenerationChunk:
-        """The closing chunk: usage and metadata, once, because LangChain adds up what comes twice."""
+        """The closing chunk: usage and metadata, once, because LangChain adds up what comes twice.
+
+        Calls that cannot be read, or that an agent has made itself by now, are made unfit for execution.
+        """
         calls = (response.message.tool_calls or []) if response.choices else []
+        valid = {call.id for call in calls if call.is_valid}
         message = AIMessageChunk(
-            content=self._empty,
+            content=self._rest(response) or self._empty,
             tool_call_chunks=[
-                tool_call_chunk(args=CUT_OFF, index=i) for i, call in enumerate(calls) if not call.is_valid
+                tool_call_chunk(args=CUT_OFF, index=i) for i, call_id in self._calls.items() if call_id not in valid
             ],
             usage_metadata=usage_metadata(chunk.usage),
             response_metadata=metadata(response),
-            additional_kwargs=_call_extras(calls),
+            additional_kwargs=_whole_asides(response.message) if response.choices else {},
             chunk_position="last",
         )
         reason = response.finish_reason
         return ChatGenerationChunk(message=message, generation_info={"finish_reason": reason} if reason else None)
+
+    def _rest(self, response: ChatResponse) -> list[str | dict[str, Any]]:
+        """What an answer's items hold, and their stream said elsewhere or not at all."""
+        content = response.message.content if response.choices else None
+        parts = content if isinstance(content, list) else []
+        refusals: list[str | dict[str, Any]] = [self._indexed(part) for part in parts if part.get("type") == "refusal"]
+        sources = [part for part in parts if part.get("annotations") and part.get("id") in self._texts]
+        return refusals + [
+            {"type": "text", "text": "", "annotations": part["annotations"], "index": self._texts[part["id"]]}
+            for part in sources
+        ]
 
     @property
     def _empty(self) -> str | list[str | dict[str, Any]]:
@@ -154,16 +186,22 @@ class ChunkReader:
         return [self._indexed({"type": "text", "text": content})] if self._index >= 0 else content
 
     def _indexed(self, part: dict[str, Any]) -> dict[str, Any]:
-        kind = (part.get("type"), part.get("index"))
+        message = part.get("id") if part.get("type") == "text" else None
+        kind = (part.get("type"), part.get("index"), message)
         if kind != self._kind or part.get("type") not in _MERGED:
             self._kind, self._piece, self._piece_index = kind, None, -1
             self._index += 1
+        elif message is not None:
+            part = {key: value for key, value in part.items() if key != "id"}  # LangChain would write it twice
+        if message is not None:
+            self._texts.setdefault(message, self._index)
         if _is_closed(part):
             self._kind = None  # a signature is for what stands before it: what comes after is another part
-        found = {**part, "index": self._index}
-        if isinstance(part.get("summary"), list):
-            found["summary"] = [self._indexed_piece(piece) for piece in part["summary"] if isinstance(piece, dict)]
-        return found
+        pieces = {name: self._pieces(part[name]) for name in _PIECED if isinstance(part.get(name), list)}
+        return {**part, **pieces, "index": self._index}
+
+    def _pieces(self, pieces: list[Any]) -> list[dict[str, Any]]:
+        return [self._indexed_piece(piece) for piece in pieces if isinstance(piece, dict)]
 
     def _indexed_piece(self, piece: dict[str, Any]) -> dict[str, Any]:
         if self._piece_index < 0 or piece.get("type") != self._piece:
@@ -174,8 +212,9 @@ class ChunkReader:
 
 def _is_closed(part: dict[str, Any]) -> bool:
     pieces = part["summary"] if isinstance(part.get("summary"), list) else []
-    signed = [part, *(piece for piece in pieces if isinstance(piece, dict))]
-    return any(piece.get("signature") or piece.get("citations") for piece in signed)
+    sealed = [part, *(piece for piece in pieces if isinstance(piece, dict))]
+    ends = part.get("type") == "reasoning" and bool(part.get("id"))
+    return ends or any(piece.get(key) for piece in sealed for key in _SEALS)
 
 
 def _copied(content: str | list[dict[str, Any]] | None) -> str | list[str | dict[str, Any]]:
@@ -203,12 +242,18 @@ def _call_piece(piece: ToolCallDelta) -> ToolCallChunk:
 
 
 def _asides(message: Any) -> dict[str, Any]:
-    """What stands beside the content of a message (or of a piece of one)."""
+    """What stands beside the content of a message, or of a piece of one: of that, texts that come in pieces."""
     extra = message.model_extra or {}
     reasoning = extra.get("reasoning_content") or extra.get("reasoning")
     asides = {"reasoning_content": reasoning, "refusal": extra.get("refusal")}
     found = {name: value for name, value in asides.items() if isinstance(value, str) and value}
-    return found | (_call_extras(message.tool_calls) if isinstance(message, Message) else {})
+    return found | (_whole_asides(message) if isinstance(message, Message) else {})
+
+
+def _whole_asides(message: Message) -> dict[str, Any]:
+    """What else stands there (`annotations`, `audio`, …), and what belongs to the calls."""
+    extra = {key: value for key, value in (message.model_extra or {}).items() if key not in _TOLD and value}
+    return extra | _call_extras(message.tool_calls)
 
 
 def _call_extras(calls: list[ToolCall] | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from langchain_core.messages.block_translators import register_translator
 from langchain_core.messages.content import ContentBlock
 
 from ._config import PROVIDER
-from ._parts import Block
+from ._parts import RAW, Block
 
 _STANDARD = frozenset(
     {"text", "reasoning", "image", "audio", "video", "file", "text-plain", "tool_call", "non_standard"}
@@ -60,28 +60,38 @@ def _of_content(content: str | list[Any]) -> Iterator[Block]:
         if isinstance(part, str):
             if part:
                 yield {"type": "text", "text": part}
-        elif part.get("type") == "reasoning" and "summary" in part:
+        elif part.get("type") == "reasoning" and "reasoning" not in part:
             yield from _reasoning(part)
-        elif part.get("type") == "thinking":
+        elif part.get("type") in ("thinking", "redacted_thinking"):
             yield _reasoned(part.get("thinking"), part, part)
         elif part.get("type") not in _CALLS:
             yield _standard(part)
 
 
 def _reasoning(part: Block) -> Iterator[Block]:
-    return (_reasoned(piece.get("text"), piece, part) for piece in part["summary"] or [])
+    """A block for each signed piece; an item of the Responses API is one block, with what it is sealed with."""
+    extras: Block = {key: part[key] for key in ("id", "encrypted_content") if part.get(key)}
+    pieces = part.get("summary") or part.get("content") or []
+    if pieces and not part.get("summary"):
+        extras[RAW] = True
+    if not extras:
+        return (_reasoned(piece.get("text"), piece, part) for piece in pieces)
+    text = "".join(piece.get("text") or "" for piece in pieces)
+    return iter([{"type": "reasoning", "reasoning": text, "extras": extras, **_index(part)}])
 
 
 def _reasoned(text: Any, piece: Block, part: Block) -> Block:
-    signature = {"extras": {"signature": piece["signature"]}} if piece.get("signature") else {}
-    return {"type": "reasoning", "reasoning": text or "", **signature, **_index(part)}
+    kept = {key: value for key, value in piece.items() if key in ("signature", "data") and value}
+    extras = {"extras": kept} if kept else {}
+    return {"type": "reasoning", "reasoning": text or "", **extras, **_index(part)}
 
 
 def _standard(part: Block) -> Block:
     if part.get("type") in _STANDARD:
-        return dict(part)
+        return {**part, **_index(part)}
     return {"type": "non_standard", "value": {k: v for k, v in part.items() if k != "index"}, **_index(part)}
 
 
 def _index(part: Block) -> Block:
-    return {"index": part["index"]} if "index" in part else {}
+    # LangChain numbers the blocks that have no index of their own: a number here could be that of another one.
+    return {"index": f"lc_part_{part['index']}"} if "index" in part else {}

@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any, Self
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, model_validator
 
 from . import _blocks
 from ._answers import ChunkReader, chat_result
-from ._config import CONFIG, LanguageModel, add_version, estimate_tokens
+from ._config import CONFIG, LanguageModel, add_version, estimate_tokens, first
 from ._errors import model_errors
 from ._messages import to_wire
-from ._structured import Method, model_profile, structured, wire_tool_choice
+from ._profile import profile_of_endpoint, profile_of_name
+from ._structured import Method, structured, wire_tool_choice
+
+if TYPE_CHECKING:  # naming them is not worth their import: callbacks before models would cost a tenth of a second
+    from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+    from langchain_core.runnables import Runnable
+    from langchain_core.runnables.utils import AnyConfigurableField
+    from langchain_core.tools import BaseTool
+
+    from ._configurable import ConfigurableChatModel
 
 _blocks.register()
+
+
+def _wire(messages: list[BaseMessage], params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return to_wire(messages, as_items=params.get("api") == "responses")
 
 
 class ChatFoundationModel(LanguageModel, BaseChatModel):
@@ -52,6 +62,10 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
     """For instance "low" (GPT OSS)."""
     thinking: dict[str, Any] | None = None
     """For instance {"type": "enabled", "budget_tokens": 1024} (Claude)."""
+    custom_inputs: builtins.dict[str, Any] | None = None
+    """For agents behind an endpoint; their `custom_outputs` are in `response_metadata`."""
+    use_responses_api: bool | None = None
+    """Ask by the Responses API: for agents that speak it, and for OpenAI's models, some of which speak nothing else."""
 
     @model_validator(mode="after")
     def _set_fm_version(self) -> Self:
@@ -71,7 +85,7 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
     ) -> ChatResult:
         model, params = self._call(stop, kwargs)
         with model_errors():
-            return chat_result(self.clients.sync.chat(model, to_wire(messages), **params))
+            return chat_result(self.clients.sync.chat(model, _wire(messages, params), **params))
 
     async def _agenerate(
         self,
@@ -82,7 +96,7 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
     ) -> ChatResult:
         model, params = self._call(stop, kwargs)
         with model_errors():
-            return chat_result(await self.clients.aio.chat(model, to_wire(messages), **params))
+            return chat_result(await self.clients.aio.chat(model, _wire(messages, params), **params))
 
     def _stream(
         self,
@@ -94,7 +108,7 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
         reader = ChunkReader()
         with model_errors():
             model, params = self._stream_call(stop, kwargs)
-            for piece in self.clients.sync.stream_chat(model, to_wire(messages), **params):
+            for piece in self.clients.sync.stream_chat(model, _wire(messages, params), **params):
                 if (chunk := reader.read(piece)) is not None:
                     if run_manager:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -110,11 +124,18 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
         reader = ChunkReader()
         with model_errors():
             model, params = self._stream_call(stop, kwargs)
-            async for piece in self.clients.aio.stream_chat(model, to_wire(messages), **params):
+            async for piece in self.clients.aio.stream_chat(model, _wire(messages, params), **params):
                 if (chunk := reader.read(piece)) is not None:
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
+
+    def _call(
+        self, stop: str | list[str] | None, given: Mapping[str, Any]
+    ) -> tuple[str | list[str], builtins.dict[str, Any]]:
+        wanted = given.get("use_responses_api", self.use_responses_api)
+        api = {"api": "responses"} if wanted else {}
+        return super()._call(stop, {**api, **{k: v for k, v in given.items() if k != "use_responses_api"}})
 
     def _should_stream(self, *, async_api: bool, run_manager: Any = None, **kwargs: Any) -> bool:
         # Several answers are not streamed only because somebody listens; who calls `stream` is told so.
@@ -159,6 +180,27 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
         """
         return structured(self, schema, method=method, include_raw=include_raw, strict=strict, **kwargs)
 
+    def load_profile(self) -> ModelProfile | None:
+        """Ask the endpoint what it serves, once, and keep that as `profile`: the catalog knows hosted models only.
+
+        A profile that is known decides the method of `with_structured_output`. Needs the right to view the endpoint.
+        """
+        with model_errors():
+            self.profile = profile_of_endpoint(self.clients.sync.endpoints.get(first(self.model)))
+        return self.profile
+
+    async def aload_profile(self) -> ModelProfile | None:
+        """`load_profile`, awaited."""
+        with model_errors():
+            self.profile = profile_of_endpoint(await self.clients.aio.endpoints.get(first(self.model)))
+        return self.profile
+
+    def configurable_fields(self, **kwargs: AnyConfigurableField) -> ConfigurableChatModel:
+        """The model with fields that the configuration of a call can set; tools and schemas can be bound as before."""
+        from ._configurable import ConfigurableChatModel
+
+        return ConfigurableChatModel(default=self, fields=kwargs)
+
     def get_num_tokens(self, text: str) -> int:
         """About how many tokens; exactly if `custom_get_token_ids` is set. Never asks a network."""
         return len(self.custom_get_token_ids(text)) if self.custom_get_token_ids else estimate_tokens(text)
@@ -179,4 +221,4 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
         return self._cache_key(stop, kwargs)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return model_profile(self.model)
+        return profile_of_name(first(self.model))

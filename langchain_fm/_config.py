@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Self, cast
@@ -13,12 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model
 
 from fm_client import AsyncClient, Client, Clients, ConfigurationError, InvalidRequestError, Timeout, __version__
 
+from ._arguments import renamed
+
 PROVIDER = "databricks"
 CHARS_PER_TOKEN = 4
 """A common rule of thumb for English text; other scripts are counted as one token for each character."""
 
 CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True, protected_namespaces=())
-_SYNONYMS = {"endpoint": "model", "api_key": "token"}
 
 
 class Connection(BaseModel):
@@ -51,7 +51,7 @@ class Connection(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _read_synonyms(cls, given: Any) -> Any:
-        return _renamed(cls, given) if isinstance(given, dict) else given
+        return renamed(cls, given) if isinstance(given, dict) else given
 
     @model_validator(mode="after")
     def _check_connection(self) -> Self:
@@ -67,6 +67,12 @@ class Connection(BaseModel):
         if self._clients is None or wanted != self._opened_with:  # also after `model_copy(update=…)`
             self._clients, self._opened_with = self._connect(), wanted
         return self._clients
+
+    def share_connections(self, other: Connection) -> None:
+        """Use the clients of `other` if they are of the same workspace and settings."""
+        clients = other.clients
+        if self._opened_with == other._opened_with:
+            self._clients = clients
 
     def close(self) -> None:
         """Close the connections of the sync half, for good; copies share them. A given `client` is left open."""
@@ -167,7 +173,7 @@ class LanguageModel(Connection):
     @property
     def _sampling(self) -> dict[str, Any]:
         """The constructor's request fields that are set."""
-        fields = type(self).model_fields.keys() & _REQUEST_FIELDS
+        fields = type(self).model_fields.keys() & REQUEST_FIELDS
         given = {name: getattr(self, name) for name in sorted(fields)}
         return {name: value for name, value in given.items() if value not in (None, [])}
 
@@ -181,14 +187,18 @@ class LanguageModel(Connection):
         params.pop("stream", None)  # how LangChain asks for streaming or no streaming; decided by now
         if stop is not None:
             params["stop"] = stop
-        if self.extra_body and given.get("extra_body"):
-            params["extra_body"] = {**self.extra_body, **given["extra_body"]}
+        params["extra_body"] = self._extra_body(given)
         if self.client is not None:  # which has limits of its own: this model's go along with each call
             params = {"timeout": self.timeout, "max_retries": self.max_retries, **params}
         model = params.pop("model", None) or params.pop("endpoint", None) or self.model
         for name in ("stop", "tools"):
             params[name] = params.get(name) or None  # an empty list means none; the service refuses it
         return model, {name: value for name, value in params.items() if value is not None}
+
+    def _extra_body(self, given: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What goes into the body besides the service's own fields: a call's are added to the constructor's."""
+        called = given.get("extra_body", {})
+        return None if called is None else {**(self.extra_body or {}), **called} or None
 
     def _stream_call(self, stop: Any, given: Mapping[str, Any]) -> tuple[str | list[str], dict[str, Any]]:
         model, params = self._call(stop, given)
@@ -214,10 +224,12 @@ class LanguageModel(Connection):
         return repr(sorted({**self._target, **params, "model": model, "_type": type(self).__name__}.items()))
 
 
-_REQUEST_FIELDS = {
+REQUEST_FIELDS = frozenset({
     "temperature", "max_tokens", "top_p", "top_k", "stop", "n", "seed", "frequency_penalty", "presence_penalty",
     "user", "extra_body", "logprobs", "top_logprobs", "parallel_tool_calls", "reasoning_effort", "thinking",
-}  # fmt: skip
+    "custom_inputs",
+})  # fmt: skip
+"""Fields of the constructor that are sent with every request."""
 
 
 def first(model: str | list[str]) -> str:
@@ -239,26 +251,3 @@ def add_version(metadata: dict[str, Any] | None) -> dict[str, Any]:
         **given,
         "lc_versions": {**(versions if isinstance(versions, dict) else {}), "fm-integrations": __version__},
     }
-
-
-def _renamed(cls: type[BaseModel], given: dict[str, Any]) -> dict[str, Any]:
-    found = dict(given)
-    synonyms = _SYNONYMS | ({"profile": "config_profile"} if isinstance(given.get("profile"), str) else {})
-    for name, field in synonyms.items():
-        if name not in found:
-            continue
-        value = found.pop(name)
-        if found.get(field) is not None:
-            raise ValueError(f"{name} and {field} mean the same: give one of them")
-        found[field] = value
-    for name in found:
-        if name not in cls.model_fields:
-            raise ValueError(_unknown(name, cls))
-    return found
-
-
-def _unknown(name: str, cls: type[BaseModel]) -> str:
-    close = difflib.get_close_matches(str(name), [*cls.model_fields, *_SYNONYMS], n=3)
-    hint = f"; did you mean {' or '.join(close)}?" if close else ""
-    more = "; fields of the request that are not listed go into extra_body" if "extra_body" in cls.model_fields else ""
-    return f"unknown argument {name!r}{hint}{more}"

@@ -8,7 +8,7 @@ from langchain_core.embeddings import Embeddings
 
 from fm_client import EmbedParams, profile_for
 
-from ._config import CONFIG, Connection, first
+from ._config import CONFIG, Connection
 from ._errors import model_errors
 
 
@@ -38,47 +38,62 @@ class FoundationModelEmbeddings(Connection, Embeddings):
     """Texts in one request (default: by model, else 100)."""
     extra_body: dict[str, Any] | None = None
     """Further fields of the request body, sent as they are."""
+    query_params: dict[str, Any] | None = None
+    """The same, for queries only: {"input_type": "search_query"} for Cohere."""
+    documents_params: dict[str, Any] | None = None
+    """The same, for documents only."""
+    show_progress: bool = False
+    """Draw a progress bar on stderr while documents are embedded (needs tqdm)."""
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """The vectors of documents."""
-        return self._embed(texts, self.document_instruction)
+        return self._embed(texts, self._documents)
 
     def embed_query(self, text: str) -> list[float]:
         """The vector of a query."""
-        return self._embed([text], self._query_instruction)[0]
+        return self._embed([text], self._query)[0]
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """The vectors of documents."""
-        return await self._aembed(texts, self.document_instruction)
+        return await self._aembed(texts, self._documents)
 
     async def aembed_query(self, text: str) -> list[float]:
         """The vector of a query."""
-        return (await self._aembed([text], self._query_instruction))[0]
+        return (await self._aembed([text], self._query))[0]
 
-    def _embed(self, texts: list[str], instruction: str | None) -> list[list[float]]:
+    def _embed(self, texts: list[str], params: EmbedParams) -> list[list[float]]:
         if not texts:
             return []
         with model_errors():
-            return self.clients.sync.embed(self.model, texts, **self._params(instruction)).vectors
+            return self.clients.sync.embed(self.model, texts, **params).vectors
 
-    async def _aembed(self, texts: list[str], instruction: str | None) -> list[list[float]]:
+    async def _aembed(self, texts: list[str], params: EmbedParams) -> list[list[float]]:
         if not texts:
             return []
         with model_errors():
-            return (await self.clients.aio.embed(self.model, texts, **self._params(instruction))).vectors
+            return (await self.clients.aio.embed(self.model, texts, **params)).vectors
+
+    @property
+    def _query(self) -> EmbedParams:
+        return self._params(self._query_instruction, self.query_params)
+
+    @property
+    def _documents(self) -> EmbedParams:
+        params = self._params(self.document_instruction, self.documents_params)
+        return {**params, "show_progress": self.show_progress}
 
     @property
     def _query_instruction(self) -> str | None:
         if "query_instruction" in self.model_fields_set:
-            return self.query_instruction or None
-        return profile_for(first(self.model)).get("query_instruction")
+            return self.query_instruction
+        return profile_for(self.model).get("query_instruction")
 
-    def _params(self, instruction: str | None) -> EmbedParams:
+    def _params(self, instruction: str | None, extra: dict[str, Any] | None) -> EmbedParams:
         return {
             "instruction": instruction or None,
             "dimensions": self.dimensions,
             "normalize": self.normalize,
             "batch_size": self.batch_size,
-            "extra_body": self.extra_body,
+            "extra_body": {**(self.extra_body or {}), **(extra or {})} or None,
             **({} if self.client is None else {"timeout": self.timeout, "max_retries": self.max_retries}),
         }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseLLM
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
+from langchain_core.runnables.config import ContextThreadPoolExecutor
 from pydantic import model_validator
 
 from fm_client import CompletionChunk, CompletionResponse
@@ -58,7 +58,7 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
         with model_errors():
             client = self.clients.sync
             workers = min(len(prompts), client.settings.concurrency)
-            with ThreadPoolExecutor(workers, "fm-llm") as pool:
+            with ContextThreadPoolExecutor(workers, "fm-llm") as pool:
                 return _result(list(pool.map(lambda prompt: client.complete(model, prompt, **params), prompts)))
 
     async def _agenerate(
@@ -122,6 +122,8 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
 
 async def _together(calls: list[Coroutine[Any, Any, CompletionResponse]]) -> list[CompletionResponse]:
     """All results; the first failure ends the other calls, and is raised as it is."""
+    if len(calls) == 1:  # without a task, so that it stays in the caller's context
+        return [await calls[0]]
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
         return await asyncio.gather(*tasks)

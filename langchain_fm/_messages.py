@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from langchain_core.messages import (
     AIMessage,
@@ -19,28 +19,54 @@ from langchain_core.messages import (
 from fm_client import InvalidRequestError
 
 from ._config import PROVIDER
-from ._parts import Block, is_reasoning, is_signed, to_parts
+from ._parts import Block, is_item, is_portable, to_items, to_parts
 
 CALL_EXTRAS = "tool_call_extras"
 """Key of `additional_kwargs`: what a route wants back with a call besides its name and arguments, by the call's id."""
+CALL_OUTPUT = "function_call_output"
 CUT_OFF = '"}]"}]'
 """Ends the arguments of a streamed call that cannot be read, and is not sent back. LangChain completes unfinished JSON,
 and would offer a call that was cut off for execution; with these characters no unfinished object can go on."""
+SHOWN = "Result of tool call {}:"
+SHOWN_LATER = "The result follows in the user's message."
 ERROR_PREFIX = "Error: "
 """Tells a model that a tool failed: the chat format has no field for `ToolMessage.status`."""
 
 Wire = dict[str, Any]
 
 
-def to_wire(messages: Sequence[BaseMessage]) -> list[Wire]:
-    """The messages of a request."""
-    return [wire for message in messages for wire in _translate(message)]
+def to_wire(messages: Sequence[BaseMessage], *, as_items: bool = False) -> list[Wire]:
+    """The messages of a request. `as_items`: of one of the Responses API, where all items of an answer go back."""
+    wires = (wire for message in messages for wire in _translate(message, as_items))
+    return list(wires if as_items else _shown_by_user(wires))
 
 
-def _translate(message: BaseMessage) -> list[Wire]:
+def _shown_by_user(wires: Iterable[Wire]) -> Iterator[Wire]:
+    """The wires; what results of tools show besides text follows them as a user's message, where a route takes it."""
+    shown: list[Block] = []
+    for wire in wires:
+        if wire["role"] != "tool" and shown:
+            yield {"role": "user", "content": shown}
+            shown = []
+        yield _text_only(wire, shown) if wire["role"] == "tool" else wire
+    if shown:
+        yield {"role": "user", "content": shown}
+
+
+def _text_only(wire: Wire, shown: list[Block]) -> Wire:
+    """A tool's result without its pictures and files, which are added to `shown`."""
+    content = wire["content"]
+    media = [part for part in content if part["type"] != "text"] if isinstance(content, list) else []
+    if not media:
+        return wire
+    shown += [{"type": "text", "text": SHOWN.format(wire["tool_call_id"])}, *media]
+    return {**wire, "content": [part for part in content if part["type"] == "text"] or SHOWN_LATER}
+
+
+def _translate(message: BaseMessage, as_items: bool) -> list[Wire]:
     match message:
         case AIMessage():
-            return [_assistant(message)]
+            return [_assistant(message, as_items)]
         case ToolMessage():
             return [_tool(message)]
         case HumanMessage():
@@ -88,21 +114,26 @@ def _marked(content: str | list[Block]) -> str | list[Block]:
     return content if content.lower().startswith("error") else ERROR_PREFIX + content
 
 
-def _assistant(message: AIMessage) -> Wire:
+def _assistant(message: AIMessage, as_items: bool) -> Wire:
     content: str | list[Any] | None = message.content
     if isinstance(content, list):
-        content = to_parts(_replayable(message)) or ""
+        content = _replayed(message, as_items) or ""
     calls = _calls(message)
     wire: Wire = {"role": "assistant", "content": content or (None if calls else "")}
     return _named({**wire, "tool_calls": calls} if calls else wire, message)
 
 
-def _replayable(message: AIMessage) -> list[Any]:
-    """The content without other providers' reasoning, unless it is signed: it means something to its own only."""
-    blocks = message.content if isinstance(message.content, list) else []
-    if message.response_metadata.get("model_provider", PROVIDER) == PROVIDER:
-        return blocks
-    return [block for block in blocks if not is_reasoning(block) or is_signed(cast("Block", block))]
+def _replayed(message: AIMessage, as_items: bool) -> str | list[Block]:
+    """The content without what means something elsewhere only: to another provider, or in the other API."""
+    blocks = [*message.content]
+    if message.response_metadata.get("model_provider", PROVIDER) != PROVIDER:
+        return to_parts(block for block in blocks if is_portable(block))
+    if as_items:
+        return to_items(blocks)
+    parts = to_parts(block for block in blocks if not is_item(block))
+    is_text = all(part.keys() == {"type", "text"} for part in parts)
+    # What is left of an agent's items is text, and agents take no parts.
+    return "".join(part["text"] for part in parts) if is_text and any(map(is_item, blocks)) else parts
 
 
 def _calls(message: AIMessage) -> list[Wire]:
@@ -113,9 +144,17 @@ def _calls(message: AIMessage) -> list[Wire]:
         _call(call["id"], call["name"], (call["args"] or "").removesuffix(CUT_OFF))
         for call in message.invalid_tool_calls
     ]
+    answered = {block.get("call_id") for block in _items(message.content) if block.get("type") == CALL_OUTPUT}
+    found = [call for call in found if call["id"] not in answered]  # by an agent, which streamed them
     known = {call["id"] for call in found}
     found += [call for call in _calls_in(message.content) if call["id"] not in known]
     return [_with_extras(call, extras.get(call["id"], {})) for call in found]
+
+
+def _items(content: str | list[Any]) -> Iterator[Block]:
+    for block in content if isinstance(content, list) else []:
+        if isinstance(block, dict):
+            yield block["value"] if block.get("type") == "non_standard" else block
 
 
 def _with_extras(call: Wire, extras: Wire) -> Wire:

@@ -14,6 +14,11 @@ TOOL_BLOCKS = frozenset(
 )
 """Blocks that stand for a tool call; on the wire it is in `tool_calls`."""
 _REASONING = frozenset({"reasoning", "thinking", "redacted_thinking"})
+_PORTABLE = TOOL_BLOCKS | {"text", "text-plain", "image", "image_url", "audio", "input_audio", "file", "document"}
+RAW = "raw"
+"""In `extras` of a block: it holds the reasoning itself, of which there is no summary."""
+_SEALS = ("signature", "data")
+"""What reasoning is signed with, or holds instead of a text when it is encrypted."""
 # LangChain's own bookkeeping, which the service would refuse as unknown fields.
 _BOOKKEEPING = frozenset({"index", "id", "extras", "annotations"})
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"}
@@ -35,31 +40,79 @@ def to_part(block: str | Block) -> Block | None:
     if kind == "non_standard":
         return to_part(block["value"])
     translate = _TRANSLATIONS.get(str(kind))
-    return dict(block) if translate is None else translate(block)
+    return _without(block, {"index"}) if translate is None else translate(block)
 
 
 def to_reasoning(block: Block) -> Block | None:
-    """Reasoning as the service takes it back: signed or not, as it was given."""
+    """Reasoning as the service takes it back: signed, encrypted or neither, as it was given."""
     if "summary" in block:
-        summary = [{k: v for k, v in piece.items() if k != "index"} for piece in block["summary"] or []]
-        return {**_without(block, {"index"}), "summary": summary}
+        return {**_without(block, {"index"}), "summary": _unindexed(block["summary"])}
     text = block.get("reasoning") or block.get("thinking") or ""
-    signature = block.get("signature") or (block.get("extras") or {}).get("signature")
-    if not text and not signature:
+    extras = block.get("extras") or {}
+    known = {name: value for name in _SEALS if (value := block.get(name) or extras.get(name))}
+    if not text and not known:
         return None
-    piece = {"type": "summary_text", "text": text} | ({"signature": signature} if signature else {})
-    return {"type": "reasoning", "summary": [piece]}
+    said = {"type": "summary_encrypted_text"} if "data" in known else {"type": "summary_text", "text": text}
+    return {"type": "reasoning", "summary": [{**said, **known}]}
 
 
-def is_reasoning(block: str | Block) -> bool:
-    """Whether a block is reasoning, in whichever spelling."""
-    return isinstance(block, dict) and block.get("type") in _REASONING
+def to_items(blocks: Iterable[str | Block]) -> list[Block]:
+    """The parts of an answer of the Responses API, each as it came."""
+    return [part for block in blocks if (part := _to_item(block)) is not None]
 
 
-def is_signed(block: Mapping[str, Any]) -> bool:
-    """Whether reasoning has a signature: then it can be sent to the provider that signed it, by whichever route."""
+def is_item(block: str | Block) -> bool:
+    """Whether a block is an item of the Responses API or a step of an agent, which chat does not know."""
+    if not isinstance(block, dict):
+        return False
+    part = block["value"] if block.get("type") == "non_standard" else block
+    kind = str(part.get("type"))
+    if kind == "reasoning":
+        return _is_reasoning_item(part)
+    return kind.endswith(("_call", "_call_output")) and kind not in TOOL_BLOCKS - {"function_call"}
+
+
+def _is_reasoning_item(part: Block) -> bool:
+    known = {**(part.get("extras") or {}), **part}
+    own = known.get("id") and not str(known["id"]).startswith("lc_")  # which LangChain makes up
+    return bool(own or known.get("encrypted_content")) and not _is_signed(part)
+
+
+def _to_item(block: str | Block) -> Block | None:
+    if isinstance(block, str) or block.get("type") in TOOL_BLOCKS - {"function_call"}:
+        return to_part(block)  # calls are in `tool_calls`, and where their place matters as items besides
+    if block.get("type") == "non_standard":
+        return _without(block["value"], {"index"})
+    if block.get("type") == "reasoning":
+        return _reasoning_item(block)
+    return _without(block, {"index"}) if block.get("type") == "text" or is_item(block) else to_part(block)
+
+
+def _reasoning_item(block: Block) -> Block | None:
+    if "reasoning" not in block:
+        pieces: Block = {name: _unindexed(block[name]) for name in ("summary", "content") if name in block}
+        return {"summary": [], **_without(block, {"index"}), **pieces}
+    extras, text = dict(block.get("extras") or {}), block["reasoning"]
+    if extras.pop(RAW, False):
+        return {"type": "reasoning", "summary": [], **extras, "content": [{"type": "reasoning_text", "text": text}]}
+    summary = [{"type": "summary_text", "text": text}] if text else []
+    return {"type": "reasoning", "summary": summary, **extras} if extras else None
+
+
+def _unindexed(pieces: Any) -> list[Block]:
+    return [_without(piece, {"index"}) for piece in pieces or []]
+
+
+def is_portable(block: str | Block) -> bool:
+    """Whether a block of another provider's answer means something here: signed reasoning does, to who signed it."""
+    if not isinstance(block, dict) or block.get("type") in _PORTABLE:
+        return True
+    return block.get("type") in _REASONING and _is_signed(block)
+
+
+def _is_signed(block: Mapping[str, Any]) -> bool:
     pieces = block.get("summary") or [block, block.get("extras") or {}]
-    return any(isinstance(piece, dict) and piece.get("signature") for piece in pieces)
+    return any(isinstance(piece, dict) and piece.get(seal) for piece in pieces for seal in _SEALS)
 
 
 def _text(block: Block) -> Block | None:
@@ -160,5 +213,5 @@ _TRANSLATIONS: dict[str, Callable[[Block], Block | None]] = {
     "video": _video,
     "reasoning": to_reasoning,
     "thinking": to_reasoning,
-    "redacted_thinking": lambda block: None,
+    "redacted_thinking": to_reasoning,
 }

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.language_models.model_profile import ModelProfile
+from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
-from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableLambda, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_openai_function
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel
 
-from fm_client import InvalidRequestError, catalog, profile_for
-
-from ._config import first
+from fm_client import InvalidRequestError
 
 if TYPE_CHECKING:
     from ._chat import ChatFoundationModel
+    from ._configurable import ConfigurableChatModel
+
+    AnyChatModel: TypeAlias = ChatFoundationModel | ConfigurableChatModel
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
 METHODS: tuple[Method, ...] = ("json_schema", "function_calling", "json_mode")
@@ -29,29 +31,44 @@ DEFAULT_SCHEMA_NAME = "answer"
 
 
 def structured(
-    llm: ChatFoundationModel,
+    llm: AnyChatModel,
     schema: dict[str, Any] | type | None,
     *,
-    method: Method | None,
-    include_raw: bool,
-    strict: bool | None,
+    method: Method | None = None,
+    include_raw: bool = False,
+    strict: bool | None = None,
     **kwargs: Any,
 ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
     """`llm` bound to ask for `schema`, followed by a parser."""
-    chosen = method or default_method(llm.model)
+    chosen = method or default_method(llm.profile)
     if chosen not in METHODS:
         raise InvalidRequestError(f"method must be one of {', '.join(METHODS)}, not {chosen!r}")
     if schema is None and chosen != "json_mode":
         raise InvalidRequestError(f"method {chosen!r} needs a schema")
     function = None if schema is None else function_of(schema, strict)
-    asking = _asking(llm, chosen, schema, function, strict, kwargs)
-    parser = _parser(chosen, schema, function)
+    parser: Runnable[Any, Any] = _parser(chosen, schema, function)
+    if chosen == "function_calling" and _thinks(llm, kwargs):
+        kwargs["tool_choice"] = None
+        parser = RunnableLambda(_having_called) | parser
+    asking = _asking(llm, chosen, function, strict, kwargs)
     return _with_raw(asking, parser) if include_raw else asking | parser
 
 
-def default_method(model: str | list[str]) -> Method:
-    """The method for a model; a model of which nothing is known can call tools more likely than follow schemas."""
-    return "json_schema" if profile_for(first(model)).get("supports_json_schema") else "function_calling"
+def _thinks(llm: AnyChatModel, given: Mapping[str, Any]) -> bool:
+    """Whether Claude is to think first: then it refuses to be forced to call a tool."""
+    thinking = given.get("thinking", llm.thinking) or {}
+    return thinking.get("type") not in (None, "disabled")
+
+
+def _having_called(message: AIMessage) -> AIMessage:
+    if not message.tool_calls:
+        raise OutputParserException(f"the model answered without calling the tool: {message.text}")
+    return message
+
+
+def default_method(profile: Mapping[str, Any] | None) -> Method:
+    """The method for a model; one of which nothing is known can call tools more likely than follow schemas."""
+    return "json_schema" if (profile or {}).get("structured_output") else "function_calling"
 
 
 def function_of(schema: dict[str, Any] | type, strict: bool | None = None) -> dict[str, Any]:
@@ -102,9 +119,8 @@ def _tool_choice_word(choice: dict[str, Any]) -> dict[str, Any] | str:
 
 
 def _asking(
-    llm: ChatFoundationModel,
+    llm: AnyChatModel,
     method: Method,
-    schema: dict[str, Any] | type | None,
     function: dict[str, Any] | None,
     strict: bool | None,
     kwargs: dict[str, Any],
@@ -116,7 +132,7 @@ def _asking(
     if method == "function_calling" and function is not None:
         tool = {"type": "function", "function": function}
         others = list(kwargs.pop("tools", None) or [])
-        return llm.bind_tools([tool, *others], tool_choice=function["name"], **traced, **kwargs)
+        return llm.bind_tools([tool, *others], **{"tool_choice": function["name"], **traced, **kwargs})
     wanted = {"type": "json_object"} if method == "json_mode" or function is None else response_format(function)
     if tools := kwargs.pop("tools", None):
         return llm.bind_tools(tools, response_format=wanted, **traced, **kwargs)
@@ -134,24 +150,7 @@ def _parser(
     return PydanticOutputParser(pydantic_object=schema) if is_class else JsonOutputParser()  # type: ignore[arg-type]  # likewise
 
 
-def _with_raw(asking: Runnable[LanguageModelInput, Any], parser: BaseOutputParser[Any]) -> Runnable[Any, Any]:
+def _with_raw(asking: Runnable[LanguageModelInput, Any], parser: Runnable[Any, Any]) -> Runnable[Any, Any]:
     parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
     failed = RunnablePassthrough.assign(parsed=lambda _: None)
     return RunnableMap(raw=asking) | parsed.with_fallbacks([failed], exception_key="parsing_error")
-
-
-def model_profile(model: str | list[str]) -> ModelProfile | None:
-    """What is known of a model, in LangChain's words; None if nothing is."""
-    name = first(model)
-    known, hosted = profile_for(name), catalog.get(name)
-    facts = {
-        "name": hosted.name if hosted else None,
-        "max_input_tokens": known.get("context_tokens"),
-        "max_output_tokens": known.get("max_output_tokens"),
-        "image_inputs": known.get("supports_images"),
-        "tool_calling": known.get("supports_tools"),
-        "structured_output": known.get("supports_json_schema"),
-        "reasoning_output": known.get("supports_reasoning"),
-    }
-    found = {key: value for key, value in facts.items() if value is not None}
-    return ModelProfile(**found) if found else None  # type: ignore[typeddict-item]  # the keys are its own

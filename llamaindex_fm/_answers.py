@@ -6,7 +6,8 @@ from llama_index.core.base.llms import types as llama
 
 from fm_client import ChatChunk, ChatResponse, CompletionResponse, Message, Usage
 
-from ._messages import JSONObject, from_wire
+from ._messages import from_wire
+from ._schema import JSONObject
 
 PARTIAL = "partial"
 """Key of `additional_kwargs`, True on every item of a stream but the last: what it holds may be cut off."""

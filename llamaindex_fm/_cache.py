@@ -13,9 +13,14 @@ from llama_index.core.storage.kvstore.types import DEFAULT_COLLECTION, BaseKVSto
 _query: ContextVar[bool] = ContextVar("llamaindex_fm_query", default=False)
 
 
+def are_queries() -> bool:
+    """Whether what is embedded or looked up are queries."""
+    return _query.get()
+
+
 @contextmanager
-def query_keys() -> Iterator[None]:
-    """Within: what is looked up are queries, which the same words as a text are not."""
+def as_queries() -> Iterator[None]:
+    """Within: what is embedded or looked up are queries, which the same words as a text are not."""
     token = _query.set(True)
     try:
         yield

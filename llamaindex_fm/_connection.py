@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, Self
 
-from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 from llama_index.core.schema import BaseComponent
 
 from fm_client import AsyncClient, Client, Clients, ConfigurationError, Timeout
 
+ELSEWHERE = {
+    "api_key": "token",
+    "api_base": "host",
+    "base_url": "host",
+    "additional_kwargs": "extra_body",
+    "http_client": "client=Client(..., http_client=...)",
+    "async_http_client": "client=AsyncClient(..., http_client=...)",
+    "default_headers": "client=Client(..., http_client=...)",
+    "is_chat_model": "task",
+    "should_use_structured_outputs": "structured_output",
+    "dimension": "dimensions",
+}
+"""What other adapters call an argument, and what it is called here."""
 SHARED_BY_COPIES = ("callback_manager", "rate_limiter", "embeddings_cache")
 """Fields that may hold locks: a deep copy has the same ones, as it has the same connections."""
 
@@ -26,11 +40,23 @@ class Connected(BaseComponent):
 
     host: str | None = Field(default=None, frozen=True, description='Address of the workspace; "local": embedded.')
     profile: str | None = Field(default=None, frozen=True, description="Section of ~/.databrickscfg.")
-    timeout: float | Timeout | None = Field(default=None, exclude=True, description="Seconds for a call, or a Timeout.")
-    max_retries: int | None = Field(default=None, exclude=True, description="Repeats after the first attempt.")
+    timeout: Annotated[float, Field(gt=0)] | Timeout | None = Field(
+        default=None, exclude=True, description="Seconds for a call, or a Timeout."
+    )
+    max_retries: int | None = Field(default=None, ge=0, exclude=True, description="Repeats after the first attempt.")
     extra_body: dict[str, Any] | None = Field(default=None, description="Further fields of the request body.")
 
     _clients: Clients = PrivateAttr(default_factory=Clients)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):  # an object that is one already
+            return given
+        known = {*cls.model_fields, "token", "client", "endpoint"}
+        if unknown := [name for name in given if name not in known]:
+            raise ValueError("; ".join(_unknown(cls.__name__, name, known) for name in unknown))
+        return given
 
     def _connect(self, client: Client | AsyncClient | Clients | None, token: Any) -> None:
         if isinstance(client, Clients):
@@ -78,6 +104,11 @@ class Connected(BaseComponent):
             value = self.__dict__.get(name)
             memo[id(value)] = value
         return super().__deepcopy__(memo)
+
+
+def _unknown(owner: str, name: str, known: Iterable[str]) -> str:
+    close = [ELSEWHERE[name]] if name in ELSEWHERE else get_close_matches(name, sorted(known), 1)
+    return f"{owner} has no argument {name!r}" + (f"; did you mean {close[0]}?" if close else "")
 
 
 def one_name(**names: Any) -> Any:

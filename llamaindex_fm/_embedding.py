@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Awaitable, Callable
+from inspect import unwrap
 from typing import Any
 
-from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
+from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding, mean_agg
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.embeddings.loading import RECOGNIZED_EMBEDDINGS
 
 from fm_client import AsyncClient, Client, Clients, EmbeddingResponse, Usage, profile_for
 
-from ._cache import KeyedCache, query_keys
+from ._cache import KeyedCache, are_queries, as_queries
 from ._connection import Connected, one_name
+from ._progress import bar, reporter
 
 BATCH_SIZE = 2048
 """Texts that LlamaIndex hands over at once (its maximum): the core splits them as the endpoint needs it."""
 WORKERS = 2
 """Such batches in flight at once in async calls; the core keeps several requests of each going."""
+
+Aggregate = Callable[..., Embedding]
+_query: Callable[..., Embedding] = unwrap(BaseEmbedding.get_query_embedding)
+_aquery: Callable[..., Awaitable[Embedding]] = unwrap(BaseEmbedding.aget_query_embedding)
+_batch: Callable[..., list[Embedding]] = unwrap(BaseEmbedding.get_text_embedding_batch)
+_abatch: Callable[..., Awaitable[list[Embedding]]] = unwrap(BaseEmbedding.aget_text_embedding_batch)
 
 
 class Meter:
@@ -102,15 +111,41 @@ class FoundationModelEmbedding(Connected, BaseEmbedding):
         """What all calls of this object have used, as the service counted it; safe to read from any thread."""
         return self._meter.total
 
+    # Each is reported as one call: what it adds to the base class's goes around that one's undecorated function.
+
     def get_query_embedding(self, query: str) -> Embedding:
         """The vector of a query."""
-        with query_keys():
-            return super().get_query_embedding(query)
+        with as_queries():
+            return _query(self, query)
 
     async def aget_query_embedding(self, query: str) -> Embedding:
         """The vector of a query."""
-        with query_keys():
-            return await super().aget_query_embedding(query)
+        with as_queries():
+            return await _aquery(self, query)
+
+    def get_text_embedding_batch(self, texts: list[str], show_progress: bool = False, **kwargs: Any) -> list[Embedding]:
+        """The vectors of any number of texts, in their order."""
+        with bar(len(texts), shown=show_progress):
+            return _batch(self, texts, **kwargs)
+
+    async def aget_text_embedding_batch(
+        self, texts: list[str], show_progress: bool = False, **kwargs: Any
+    ) -> list[Embedding]:
+        """The vectors of any number of texts, in their order."""
+        with bar(len(texts), shown=show_progress):
+            return await _abatch(self, texts, **kwargs)
+
+    def get_agg_embedding_from_queries(self, queries: list[str], agg_fn: Aggregate | None = None) -> Embedding:
+        """One vector for several queries, which are sent together: their mean, or what `agg_fn` makes of theirs."""
+        with as_queries():
+            vectors = self.get_text_embedding_batch(queries)
+        return (agg_fn or mean_agg)(vectors)
+
+    async def aget_agg_embedding_from_queries(self, queries: list[str], agg_fn: Aggregate | None = None) -> Embedding:
+        """One vector for several queries, which are sent together: their mean, or what `agg_fn` makes of theirs."""
+        with as_queries():
+            vectors = await self.aget_text_embedding_batch(queries)
+        return (agg_fn or mean_agg)(vectors)
 
     def _get_query_embedding(self, query: str) -> Embedding:
         return self._embed([query], self._query_instruction)[0]
@@ -125,10 +160,10 @@ class FoundationModelEmbedding(Connected, BaseEmbedding):
         return (await self._aembed([text], self.text_instruction))[0]
 
     def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
-        return self._embed(texts, self.text_instruction)
+        return self._embed(texts, self._instruction)
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
-        return await self._aembed(texts, self.text_instruction)
+        return await self._aembed(texts, self._instruction)
 
     def _embed(self, texts: list[str], instruction: str | None) -> list[Embedding]:
         if not texts:
@@ -142,11 +177,16 @@ class FoundationModelEmbedding(Connected, BaseEmbedding):
 
     def _params(self, instruction: str | None) -> Any:
         fields = {"instruction": instruction or None, "dimensions": self.dimensions, "normalize": self.normalize}
-        return self._merged(fields, {})
+        return self._merged(fields, {"on_progress": reporter()})
 
     def _counted(self, response: EmbeddingResponse) -> list[Embedding]:
         self._meter.add(response.usage)
         return response.vectors
+
+    @property
+    def _instruction(self) -> str | None:
+        """Of a batch, which may be one of queries."""
+        return self._query_instruction if are_queries() else self.text_instruction
 
     @property
     def _query_instruction(self) -> str | None:
@@ -161,4 +201,5 @@ class FoundationModelEmbedding(Connected, BaseEmbedding):
         return KeyedCache(store, query, {**vector, "instruction": self.text_instruction})
 
 
+FoundationModelEmbedding.__module__ = "llamaindex_fm"  # as for the LLM
 RECOGNIZED_EMBEDDINGS[FoundationModelEmbedding.class_name()] = FoundationModelEmbedding

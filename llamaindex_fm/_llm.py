@@ -13,21 +13,24 @@ from llama_index.core.base.llms.types import (
     CompletionResponse,
     CompletionResponseAsyncGen,
     CompletionResponseGen,
+    ImageBlock,
     LLMMetadata,
     MessageRole,
 )
-from llama_index.core.bridge.pydantic import Field
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.llms.loading import RECOGNIZED_LLMS
 from llama_index.core.tools import BaseTool
 
-from fm_client import AsyncClient, Client, Clients, ModelProfile, catalog, profile_for
+from fm_client import AsyncClient, Client, Clients, InvalidRequestError, ModelProfile
 
 from ._answers import PARTIAL, as_chat, as_completion, chat_answer, completion_answer
 from ._connection import Connected, one_name
-from ._messages import JSONObject, selections, to_prompt, to_wire, tool_choice_to_wire, tools_to_wire
+from ._endpoint import Facts, Known
+from ._messages import selections, to_prompt, to_wire, tool_choice_to_wire, tools_to_wire
+from ._schema import JSONObject
 from ._streams import GrowingChat, GrowingCompletion, agrown, grown, same
 from ._structured import StructuredCalls
 
@@ -72,12 +75,16 @@ class FoundationModelLLM(Connected, StructuredCalls):
 
     `model` (or `endpoint`) names an endpoint, or several: the next is asked where one cannot answer. Host and token
     come from `host`, `token`, `profile`, or else from the environment and ~/.databrickscfg; or from a `client` that is
-    there already. Nothing is looked up or sent before the first call. A sampling field that is None is not sent; an
-    argument of a call wins over the field of the same name. Whatever else the API takes goes into `extra_body`.
+    there already. A sampling field that is None is not sent; an argument of a call wins over the field of the same
+    name. Whatever else the API takes goes into `extra_body`.
+
+    Nothing is looked up or sent before the first call. An endpoint that the catalog does not know is asked once what it
+    serves, when its `metadata` or a call first needs it: so a completions endpoint is used as one, and prompts fit the
+    model's window. `task=` says it beforehand, and then nothing is asked.
     """
 
     model: str | list[str] = Field(description="Name of the endpoint; several to fall back on.")
-    task: Task | None = Field(default=None, description="What the endpoint does; None: as the catalog says, else chat.")
+    task: Task | None = Field(default=None, description="What the endpoint does; None: as catalog or endpoint say.")
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
@@ -91,8 +98,10 @@ class FoundationModelLLM(Connected, StructuredCalls):
     thinking: JSONObject | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
-    context_window: int | None = Field(default=None, gt=0, description="Tokens; None: as the catalog says.")
+    context_window: int | None = Field(default=None, gt=0, description="Tokens; None: by model.")
     is_function_calling_model: bool | None = Field(default=None, description="Whether it has tools; None: by model.")
+
+    _known: Known = PrivateAttr(default_factory=Known)
 
     def __init__(
         self,
@@ -117,40 +126,65 @@ class FoundationModelLLM(Connected, StructuredCalls):
 
     @property
     def metadata(self) -> LLMMetadata:
-        """What LlamaIndex sizes its prompts by: from arguments and catalog, never from the network."""
-        profiles = self._profiles
+        """What LlamaIndex sizes its prompts by: from arguments, catalog and endpoint."""
+        self._look()
+        return self._known_metadata()
+
+    def to_payload(self) -> dict[str, Any]:
+        """What events say of this LLM, as far as it is known by now: no secret, no address."""
+        sampling = {name: getattr(self, name) for name in SAMPLING if getattr(self, name) is not None}
+        known = {"class_name": self.class_name(), **self._known_metadata().model_dump()}
+        return {**known, "model": self._names[0], "temperature": self.temperature, **sampling}
+
+    def _known_metadata(self) -> LLMMetadata:
         return LLMMetadata(
             context_window=self.context_window or self._known_window,
-            num_output=self.max_tokens or profiles[0].get("default_max_tokens") or UNKNOWN_NUM_OUTPUT,
+            num_output=self.max_tokens or self._profiles[0].get("default_max_tokens") or UNKNOWN_NUM_OUTPUT,
             is_chat_model=self._chats,
             is_function_calling_model=self._calls_tools,
             model_name=self._names[0],
             system_role=MessageRole.SYSTEM,
         )
 
-    def to_payload(self) -> dict[str, Any]:
-        """What events say of this LLM: no secret, no address."""
-        sampling = {name: getattr(self, name) for name in SAMPLING if getattr(self, name) is not None}
-        return {**super().to_payload(), "model": self._names[0], "temperature": self.temperature, **sampling}
+    def _look(self) -> None:
+        if self.task is None:
+            self._known.look(self._clients, self._names)
+
+    async def _alook(self) -> None:
+        if self.task is None:
+            await self._known.alook(self._clients, self._names)
 
     @property
     def _names(self) -> list[str]:
         return [self.model] if isinstance(self.model, str) else self.model
 
     @property
+    def _facts(self) -> list[Facts]:
+        return [self._known.of(name) for name in self._names]
+
+    @property
     def _profiles(self) -> list[ModelProfile]:
-        return [profile_for(name) for name in self._names]
+        return [facts.profile for facts in self._facts]
 
     @property
     def _chats(self) -> bool:
-        known = catalog.get(self._names[0])
-        return (self.task or (known.task if known else None)) != COMPLETIONS
+        return (self.task or self._facts[0].task) != COMPLETIONS
 
     @property
     def _calls_tools(self) -> bool:
         if self.is_function_calling_model is not None:
             return self.is_function_calling_model
         return self._chats and all(profile.get("supports_tools", True) for profile in self._profiles)
+
+    @property
+    def _sees(self) -> bool:
+        """Whether images may be sent: unless a model is known to take none, the service decides."""
+        return all(profile.get("supports_images", True) for profile in self._profiles)
+
+    @property
+    def _takes_schemas(self) -> bool:
+        self._look()
+        return self._chats and all(profile.get("supports_json_schema") for profile in self._profiles)
 
     @property
     def _known_window(self) -> int:
@@ -162,11 +196,13 @@ class FoundationModelLLM(Connected, StructuredCalls):
     @_reported_as_chat
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """The whole answer to a chat."""
+        self._look()
         return self._chat(messages, kwargs) if self._chats else as_chat(self._complete(self._prompt(messages), kwargs))
 
     @_reported_as_chat
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """The whole answer to a chat."""
+        await self._alook()
         if self._chats:
             return await self._achat(messages, kwargs)
         return as_chat(await self._acomplete(self._prompt(messages), kwargs))
@@ -174,6 +210,7 @@ class FoundationModelLLM(Connected, StructuredCalls):
     @_reported_as_chat
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """The answer as it grows; the last item is the whole one, with the usage."""
+        self._look()
         if self._chats:
             return self._stream_chat(messages, kwargs, same)
         return self._stream_complete(self._prompt(messages), kwargs, as_chat)
@@ -181,6 +218,7 @@ class FoundationModelLLM(Connected, StructuredCalls):
     @_reported_as_chat
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """The answer as it grows; the last item is the whole one, with the usage."""
+        await self._alook()
         if self._chats:
             return self._astream_chat(messages, kwargs, same)
         return self._astream_complete(self._prompt(messages), kwargs, as_chat)
@@ -188,12 +226,14 @@ class FoundationModelLLM(Connected, StructuredCalls):
     @_reported_as_completion
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """The whole answer to a prompt: a chat endpoint gets it as one user message."""
+        self._look()
         prompt = self._formatted(prompt, formatted)
         return as_completion(self._chat(_said(prompt), kwargs)) if self._chats else self._complete(prompt, kwargs)
 
     @_reported_as_completion
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """The whole answer to a prompt: a chat endpoint gets it as one user message."""
+        await self._alook()
         prompt = self._formatted(prompt, formatted)
         if self._chats:
             return as_completion(await self._achat(_said(prompt), kwargs))
@@ -202,6 +242,7 @@ class FoundationModelLLM(Connected, StructuredCalls):
     @_reported_as_completion
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """The answer to a prompt as it grows; the last item is the whole one, with the usage."""
+        self._look()
         prompt = self._formatted(prompt, formatted)
         if self._chats:
             return self._stream_chat(_said(prompt), kwargs, as_completion)
@@ -210,6 +251,7 @@ class FoundationModelLLM(Connected, StructuredCalls):
     @_reported_as_completion
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         """The answer to a prompt as it grows; the last item is the whole one, with the usage."""
+        await self._alook()
         prompt = self._formatted(prompt, formatted)
         if self._chats:
             return self._astream_chat(_said(prompt), kwargs, as_completion)
@@ -217,24 +259,24 @@ class FoundationModelLLM(Connected, StructuredCalls):
 
     def _chat(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> ChatResponse:
         single, params = self._chat_params(kwargs)
-        return chat_answer(self._clients.sync.chat(self.model, to_wire(messages), **params), single_call=single)
+        return chat_answer(self._clients.sync.chat(self.model, self._sent(messages), **params), single_call=single)
 
     async def _achat(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> ChatResponse:
         single, params = self._chat_params(kwargs)
-        return chat_answer(await self._clients.aio.chat(self.model, to_wire(messages), **params), single_call=single)
+        return chat_answer(await self._clients.aio.chat(self.model, self._sent(messages), **params), single_call=single)
 
     def _stream_chat(
         self, messages: Sequence[ChatMessage], kwargs: dict[str, Any], shape: Callable[[ChatResponse], T]
     ) -> Generator[T, None, None]:
         single, params = self._chat_params(kwargs)
-        chunks = self._clients.sync.stream_chat(self.model, to_wire(messages), **params)
+        chunks = self._clients.sync.stream_chat(self.model, self._sent(messages), **params)
         return grown(chunks, GrowingChat(single_call=single), shape)
 
     def _astream_chat(
         self, messages: Sequence[ChatMessage], kwargs: dict[str, Any], shape: Callable[[ChatResponse], T]
     ) -> AsyncGenerator[T, None]:
         single, params = self._chat_params(kwargs)
-        chunks = self._clients.aio.stream_chat(self.model, to_wire(messages), **params)
+        chunks = self._clients.aio.stream_chat(self.model, self._sent(messages), **params)
         return agrown(chunks, GrowingChat(single_call=single), shape)
 
     def _complete(self, prompt: str, kwargs: dict[str, Any]) -> CompletionResponse:
@@ -265,6 +307,12 @@ class FoundationModelLLM(Connected, StructuredCalls):
         single = not wanted.pop("allow_parallel_tool_calls", True)
         return single, self._params((*SAMPLING, *CHAT_ONLY), wanted)
 
+    def _sent(self, messages: Sequence[ChatMessage]) -> list[JSONObject]:
+        blocks = (block for message in messages for block in message.blocks)
+        if any(isinstance(block, ImageBlock) for block in blocks) and not self._sees:
+            raise InvalidRequestError(f"the model of {self._names[0]!r} is known to take no images")
+        return to_wire(messages)
+
     def _formatted(self, prompt: str, formatted: bool) -> str:
         render = self.completion_to_prompt
         return prompt if formatted or self._chats or render is None else render(prompt)
@@ -290,6 +338,7 @@ class FoundationModelLLM(Connected, StructuredCalls):
         call: dict[str, Any] = {"messages": [*(chat_history or []), *said], **kwargs}
         if not tools:
             return call
+        self._look()
         call |= {"tools": tools_to_wire(tools), "allow_parallel_tool_calls": allow_parallel_tool_calls}
         if (choice := tool_choice_to_wire(tool_choice, required=tool_required)) is not None:
             call["tool_choice"] = choice
@@ -315,4 +364,5 @@ def _said(prompt: str) -> list[ChatMessage]:
     return [ChatMessage(role=MessageRole.USER, content=prompt)]
 
 
+FoundationModelLLM.__module__ = "llamaindex_fm"  # where it is to be found: pickles and MLflow's settings name the place
 RECOGNIZED_LLMS[FoundationModelLLM.class_name()] = FoundationModelLLM

@@ -26,8 +26,8 @@ from llama_index.core.tools import BaseTool
 from fm_client import InvalidRequestError, Message, ToolCall
 
 from ._media import audio_part, document_part, image_part
+from ._schema import JSONObject, flat
 
-JSONObject = dict[str, Any]
 TOOL_CALLS = "tool_calls"
 """Key of `additional_kwargs` where LlamaIndex's own programs look for calls, besides the blocks."""
 _ROLES = {MessageRole.CHATBOT: "assistant", MessageRole.MODEL: "assistant"}
@@ -182,7 +182,12 @@ def call_block(call: ToolCall) -> ToolCallBlock:
 
 def tools_to_wire(tools: Sequence[BaseTool]) -> list[JSONObject]:
     """Tools as the chat API takes them."""
-    return [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
+    return [_tool(tool.metadata.to_openai_tool(skip_length_check=True)) for tool in tools]
+
+
+def _tool(tool: JSONObject) -> JSONObject:
+    function = tool["function"]
+    return {**tool, "function": {**function, "parameters": flat(function["parameters"])}}
 
 
 def tool_choice_to_wire(choice: str | JSONObject | None, *, required: bool) -> str | JSONObject | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copyreg
 import os
 import shutil
 import tempfile
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import llama_index.core
 
@@ -21,7 +23,8 @@ def offline(cache_dir: str | Path | None = None) -> dict[str, str]:
     """Make LlamaIndex's splitters use what is bundled with it; call it once, before a pipeline is run.
 
     * Worker processes (`IngestionPipeline.run(num_workers=2)`) look for the tokenizer's vocabulary on the internet,
-      and without one wait for ever. `TIKTOKEN_CACHE_DIR` is pointed at the bundled copy.
+      and where there is none, the pipeline waits for ever. `TIKTOKEN_CACHE_DIR` is pointed at the bundled copy; and a
+      vocabulary that a worker cannot load is an error when it is used.
     * Recent versions of nltk refuse data files that are hard links, which is how uv installs them. Such files are
       copied, once, to `cache_dir` (default: `$XDG_CACHE_HOME` or `~/.cache`), and `NLTK_DATA` is pointed there.
 
@@ -32,7 +35,38 @@ def offline(cache_dir: str | Path | None = None) -> dict[str, str]:
         wanted["NLTK_DATA"] = str(_copied(SENTENCES, _cache_dir(cache_dir)))
     variables = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(variables)
+    _pickle_vocabularies_by_name()
     return variables
+
+
+def _pickle_vocabularies_by_name() -> None:
+    import tiktoken  # as late as LlamaIndex does
+
+    copyreg.pickle(tiktoken.Encoding, lambda encoding: (load_vocabulary, (encoding.name,)))
+
+
+def load_vocabulary(name: str) -> Any:
+    """A vocabulary in another process. Nothing may be raised here: a pool that cannot read a task waits for ever."""
+    import tiktoken
+
+    try:
+        return tiktoken.get_encoding(name)
+    except (OSError, ValueError) as error:
+        return MissingVocabulary(f"{name}: {error}")
+
+
+class MissingVocabulary:
+    """In the place of a vocabulary that could not be loaded."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+    def encode(self, text: str, **options: Any) -> list[int]:
+        """Say what is missing."""
+        raise RuntimeError(
+            f"the tokenizer's vocabulary could not be loaded: {self.reason}. Leave TIKTOKEN_CACHE_DIR unset, and call "
+            "llamaindex_fm.offline() before the pipeline is run"
+        )
 
 
 def _has_hard_links(directory: Path) -> bool:

@@ -1,38 +1,48 @@
-"""Structured output: by a tool call that is required, or by `response_format` where that is wanted or all there is."""
+"""Structured output: by JSON schema where the model takes one, else by a tool call that is required, else in words."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.base.llms.types import ChatResponse
 from llama_index.core.bridge.pydantic import BaseModel, Field
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # offered without saying so
 from llama_index.core.instrumentation.events.llm import LLMStructuredPredictEndEvent, LLMStructuredPredictStartEvent
 from llama_index.core.llms.function_calling import FunctionCallingLLM
-from llama_index.core.llms.llm import LLM
-from llama_index.core.program.function_program import FunctionCallingProgram
-from llama_index.core.program.utils import process_streaming_objects
+from llama_index.core.program.function_program import get_function_tool
+from llama_index.core.program.utils import get_program_for_llm, process_streaming_objects
 from llama_index.core.prompts import PromptTemplate
-from llama_index.core.types import PydanticProgramMode
+from llama_index.core.types import BasePydanticProgram, PydanticProgramMode
 
-from fm_client import profile_for
+from ._answers import PARTIAL
+from ._schema import JSONObject, flat
 
 M = TypeVar("M", bound=BaseModel)
+OURS = ("tool_required", "tool_choice", "allow_parallel_tool_calls")
+"""Arguments for the LLM that this decides itself, as LlamaIndex's own programs do."""
 dispatcher = get_dispatcher(__name__)
 
 
 class StructuredCalls(FunctionCallingLLM):
     """The part of an LLM that answers with objects.
 
-    By default they are asked for as a tool call; of an endpoint that has no tools, by JSON schema, if its model is
-    known to take one, and else in words. `pydantic_program_mode` overrides all of this, as everywhere in LlamaIndex.
+    By default they are asked for by JSON schema, if the model is known to take one; else as a tool call; and of an
+    endpoint that has no tools, in words. `pydantic_program_mode` overrides all of this, as everywhere in LlamaIndex.
     """
 
     structured_output: Literal["tools", "json_schema"] | None = Field(
         default=None, description="How an object is asked for; None: by what the model can do."
     )
+
+    async def _alook(self) -> None:
+        """Find out what the endpoint can do, if that is not known yet."""
+
+    @property
+    def _takes_schemas(self) -> bool:
+        """Whether the model is known to take a JSON schema."""
+        return False
 
     @property
     def _by_schema(self) -> bool:
@@ -40,8 +50,7 @@ class StructuredCalls(FunctionCallingLLM):
             return False
         if self.structured_output is not None:
             return self.structured_output == "json_schema"
-        meta = self.metadata
-        return not meta.is_function_calling_model and profile_for(meta.model_name).get("supports_json_schema", False)
+        return self._takes_schemas
 
     @property
     def _by_tools(self) -> bool:
@@ -50,112 +59,103 @@ class StructuredCalls(FunctionCallingLLM):
 
     @dispatcher.span
     def structured_predict(
-        self,
-        output_cls: type[M],
-        prompt: PromptTemplate,
-        llm_kwargs: dict[str, Any] | None = None,
-        **prompt_args: Any,
+        self, output_cls: type[M], prompt: PromptTemplate, llm_kwargs: JSONObject | None = None, **prompt_args: Any
     ) -> M:
         """An object of `output_cls`, as the answer to a prompt."""
-        if not self._by_schema:
-            return cast(M, super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args))
         _report_start(output_cls, prompt, prompt_args)
-        messages, kwargs = self._schema_call(output_cls, prompt, llm_kwargs, prompt_args)
-        return _report_end(parsed(self.chat(messages, **kwargs), output_cls))
+        if asked := self._asked(output_cls, prompt, llm_kwargs, prompt_args):
+            return _report_end(self._read(self.chat(**asked), output_cls))
+        found = self._program(output_cls, prompt)(llm_kwargs=llm_kwargs, **prompt_args)
+        return _report_end(_of_class(found, output_cls))
 
     @dispatcher.span
     async def astructured_predict(
-        self,
-        output_cls: type[M],
-        prompt: PromptTemplate,
-        llm_kwargs: dict[str, Any] | None = None,
-        **prompt_args: Any,
+        self, output_cls: type[M], prompt: PromptTemplate, llm_kwargs: JSONObject | None = None, **prompt_args: Any
     ) -> M:
         """An object of `output_cls`, as the answer to a prompt."""
-        if not self._by_schema:
-            return cast(M, await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args))
         _report_start(output_cls, prompt, prompt_args)
-        messages, kwargs = self._schema_call(output_cls, prompt, llm_kwargs, prompt_args)
-        return _report_end(parsed(await self.achat(messages, **kwargs), output_cls))
+        await self._alook()
+        if asked := self._asked(output_cls, prompt, llm_kwargs, prompt_args):
+            return _report_end(self._read(await self.achat(**asked), output_cls))
+        found = await self._program(output_cls, prompt).acall(llm_kwargs=llm_kwargs, **prompt_args)
+        return _report_end(_of_class(found, output_cls))
 
     def _structured_stream_call(
-        self,
-        output_cls: type[M],
-        prompt: PromptTemplate,
-        llm_kwargs: dict[str, Any] | None = None,
-        **prompt_args: Any,
+        self, output_cls: type[M], prompt: PromptTemplate, llm_kwargs: JSONObject | None = None, **prompt_args: Any
     ) -> Generator[Any, None, None]:
-        if self._by_schema:
-            messages, kwargs = self._schema_call(output_cls, prompt, llm_kwargs, prompt_args)
-            return growing(self.stream_chat(messages, **kwargs), output_cls, self)
-        if self._by_tools:
-            return self._program(output_cls, prompt).stream_call(llm_kwargs=llm_kwargs, **prompt_args)
-        return super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+        if asked := self._asked(output_cls, prompt, llm_kwargs, prompt_args):
+            return self._growing(self.stream_chat(**asked), output_cls)
+        return self._program(output_cls, prompt).stream_call(llm_kwargs=llm_kwargs, **prompt_args)
 
     async def _structured_astream_call(
-        self,
-        output_cls: type[M],
-        prompt: PromptTemplate,
-        llm_kwargs: dict[str, Any] | None = None,
-        **prompt_args: Any,
+        self, output_cls: type[M], prompt: PromptTemplate, llm_kwargs: JSONObject | None = None, **prompt_args: Any
     ) -> AsyncGenerator[Any, None]:
+        await self._alook()
+        if asked := self._asked(output_cls, prompt, llm_kwargs, prompt_args):
+            return self._agrowing(await self.astream_chat(**asked), output_cls)
+        return await self._program(output_cls, prompt).astream_call(llm_kwargs=llm_kwargs, **prompt_args)
+
+    def _asked(
+        self, output_cls: type[BaseModel], prompt: PromptTemplate, llm_kwargs: JSONObject | None, prompt_args: Any
+    ) -> JSONObject:
+        """The arguments of `chat` that ask for an object; none where it is to be asked for in words."""
+        if not self._by_schema and not self._by_tools:
+            return {}
+        messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
         if self._by_schema:
-            messages, kwargs = self._schema_call(output_cls, prompt, llm_kwargs, prompt_args)
-            return agrowing(await self.astream_chat(messages, **kwargs), output_cls, self)
-        if self._by_tools:
-            return await self._program(output_cls, prompt).astream_call(llm_kwargs=llm_kwargs, **prompt_args)
-        return await super()._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
-
-    def _program(self, output_cls: type[M], prompt: PromptTemplate) -> FunctionCallingProgram[M]:
+            return {"messages": messages, **(llm_kwargs or {}), "response_format": response_format(output_cls)}
+        kwargs = {name: value for name, value in (llm_kwargs or {}).items() if name not in OURS}
+        tools = [get_function_tool(output_cls)]
         # LlamaIndex's own program does not require the call in a stream: a text answer would be an empty object.
-        return FunctionCallingProgram.from_defaults(output_cls, prompt=prompt, llm=self, tool_choice="required")
+        return self._prepare_chat_with_tools(tools, chat_history=messages, tool_required=True, **kwargs)
 
-    def _schema_call(
-        self, output_cls: type[BaseModel], prompt: PromptTemplate, llm_kwargs: Any, prompt_args: dict[str, Any]
-    ) -> tuple[list[ChatMessage], dict[str, Any]]:
-        kwargs = {**(llm_kwargs or {}), "response_format": response_format(output_cls)}
-        return self._extend_messages(prompt.format_messages(llm=self, **prompt_args)), kwargs
+    def _program(self, output_cls: type[M], prompt: PromptTemplate) -> BasePydanticProgram[M]:
+        return get_program_for_llm(output_cls, prompt, self, pydantic_program_mode=self.pydantic_program_mode)
+
+    def _read(self, response: ChatResponse, output_cls: type[M]) -> M:
+        """The object that an answer holds.
+
+        A ValueError (pydantic's `ValidationError` is one) if it holds another one, none, or one that was cut off.
+        """
+        if self._by_schema:
+            return output_cls.model_validate_json(response.message.content or "")
+        return output_cls.model_validate(self.get_tool_calls_from_response(response)[0].tool_kwargs)
+
+    def _growing(self, responses: Iterable[ChatResponse], output_cls: type[M]) -> Generator[Any, None, None]:
+        """The object as it grows, and at the end, checked, the whole one."""
+        item: Any = None
+        for response in responses:
+            item = self._object(response, output_cls, item)
+            yield item
+
+    async def _agrowing(self, responses: AsyncIterable[ChatResponse], output_cls: type[M]) -> AsyncGenerator[Any, None]:
+        """The same, of an async stream."""
+        item: Any = None
+        async for response in responses:
+            item = self._object(response, output_cls, item)
+            yield item
+
+    def _object(self, response: ChatResponse, output_cls: type[BaseModel], before: Any) -> Any:
+        if not response.additional_kwargs.get(PARTIAL):
+            return self._read(response, output_cls)
+        known = before and [before]
+        return process_streaming_objects(response, output_cls, cur_objects=known, flexible_mode=True, llm=self)
 
 
-def response_format(output_cls: type[BaseModel]) -> dict[str, Any]:
+def response_format(output_cls: type[BaseModel]) -> JSONObject:
     """`response_format` for a model class."""
     schema = output_cls.model_json_schema()
     name = re.sub(r"[^a-zA-Z0-9_-]", "_", schema.get("title") or output_cls.__name__)
-    return {"type": "json_schema", "json_schema": {"name": name, "schema": schema}}
+    return {"type": "json_schema", "json_schema": {"name": name, "schema": flat(schema)}}
 
 
-def parsed(response: ChatResponse, output_cls: type[M]) -> M:
-    """The object that an answer is; a pydantic `ValidationError` if it is another one, or cut off."""
-    return output_cls.model_validate_json(response.message.content or "")
+def _of_class(found: Any, output_cls: type[M]) -> M:
+    if not isinstance(found, output_cls):
+        raise TypeError(f"the model's answer gave a {type(found).__name__}, not a {output_cls.__name__}")
+    return found
 
 
-def growing(responses: Iterable[ChatResponse], output_cls: type[M], llm: LLM) -> Generator[Any, None, None]:
-    """The object as it grows, and at the end, checked, the whole one."""
-    last: ChatResponse | None = None
-    objects: Any = None
-    for last in responses:
-        objects = _so_far(last, output_cls, llm, objects)
-        yield objects
-    if last is not None:
-        yield parsed(last, output_cls)
-
-
-async def agrowing(responses: AsyncIterable[ChatResponse], output_cls: type[M], llm: LLM) -> AsyncGenerator[Any, None]:
-    """The same, of an async stream."""
-    last: ChatResponse | None = None
-    objects: Any = None
-    async for last in responses:
-        objects = _so_far(last, output_cls, llm, objects)
-        yield objects
-    if last is not None:
-        yield parsed(last, output_cls)
-
-
-def _so_far(response: ChatResponse, output_cls: type[BaseModel], llm: LLM, before: Any) -> Any:
-    return process_streaming_objects(response, output_cls, cur_objects=before and [before], flexible_mode=True, llm=llm)
-
-
-def _report_start(output_cls: type[BaseModel], prompt: PromptTemplate, prompt_args: dict[str, Any]) -> None:
+def _report_start(output_cls: type[BaseModel], prompt: PromptTemplate, prompt_args: JSONObject) -> None:
     dispatcher.event(LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args))
 
 

@@ -1,4 +1,4 @@
-"""The MLflow deployments target `fm`: foundation models by MLflow's deployments client, sync and async.
+"""Foundation models in MLflow: the deployments target `fm`, tracing of every call, resources of logged models.
 
 >>> from mlflow_fm import FoundationModelDeploymentClient  # get_deploy_client("fm://local") gives the same
 >>> client = FoundationModelDeploymentClient("fm://local")
@@ -7,13 +7,37 @@
 [0, 1]
 """
 
+from typing import TYPE_CHECKING, Any
+
 try:
-    from ._client import FoundationModelDeploymentClient
-    from ._help import target_help
-    from ._local import run_local
+    import mlflow.deployments as _deployments_of_mlflow  # noqa: F401  # whether it is there is known at once
 except ModuleNotFoundError as exc:  # a front door may say what is missing before it can be opened
     if (exc.name or "").partition(".")[0] != "mlflow":
         raise
     raise ImportError('mlflow_fm needs mlflow: pip install "fm-integrations[mlflow]"') from exc
 
-__all__ = ["FoundationModelDeploymentClient", "run_local", "target_help"]
+if TYPE_CHECKING:
+    from ._offered import (
+        FoundationModelDeploymentClient,
+        Price,
+        autolog,
+        resources_for,
+        run_local,
+        target_help,
+    )
+
+__all__ = ["FoundationModelDeploymentClient", "Price", "autolog", "resources_for", "run_local", "target_help"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import all of it with the first that is asked for: the core costs as much as a fifth of MLflow."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import _offered
+
+    return getattr(_offered, name)
+
+
+def __dir__() -> list[str]:
+    """What MLflow looks through for the class of the client."""
+    return list(__all__)

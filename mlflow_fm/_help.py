@@ -18,6 +18,9 @@ ENVIRONMENT
   MLFLOW_DEPLOYMENTS_TARGET                the target when none is given, for example: fm
   MLFLOW_DEPLOYMENT_PREDICT_TIMEOUT        seconds for one request (300 if unset)
   MLFLOW_DEPLOYMENT_PREDICT_TOTAL_TIMEOUT  seconds for all attempts of a query (300 if unset)
+  MLFLOW_DEPLOYMENT_CLIENT_HTTP_REQUEST_TIMEOUT, MLFLOW_HTTP_REQUEST_TIMEOUT
+                                           seconds for a request that is no query (300 if unset); the first counts
+  MLFLOW_HTTP_REQUEST_MAX_RETRIES          repeats after the first attempt (2 if unset)
 
 QUERIES
   The input is the body that the serving endpoint takes: messages (chat), prompt (completions) or input (embeddings).

@@ -104,6 +104,10 @@ def _question(task: Task, cells: list[Any]) -> Any:
 
 def _repeated(name: str, values: list[Any]) -> Any:
     present = [value for value in values if not _is_missing(value)]
+    if name == "tools" and any(isinstance(value, Mapping) for value in present):
+        return present  # as many as there are messages: of another number, pandas would have taken none
+    if name == "stop" and all(isinstance(value, str) for value in present):
+        return list(dict.fromkeys(present))  # likewise, or one text that was repeated in each row
     if any(value != present[0] for value in present):
         raise ValueError(
             f"inputs are a data frame whose column {name!r} has more than one value: send one request at a time"

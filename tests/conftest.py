@@ -27,6 +27,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     for name in list(os.environ):
         if name.startswith(("DATABRICKS_", "FM_CATALOG", "MLFLOW_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+    monkeypatch.setattr("fm_client._retiring._warned", {})  # a test is a process of its own, as to what was told once
     monkeypatch.setenv("DATABRICKS_CONFIG_FILE", "")
     monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp()))
 

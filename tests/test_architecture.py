@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import tomllib
+import typing
 from pathlib import Path
 from types import ModuleType
 
@@ -103,8 +104,15 @@ def _span(node: ast.stmt) -> int:
 
 
 def is_front_door_statement(node: ast.stmt) -> bool:
-    """Whether `node` may stand in an `__init__.py`: an import or its undoing, a guard around imports, `__all__`."""
+    """Whether `node` may stand in an `__init__.py`: an import or its undoing, a guard around imports, `__all__`.
+
+    A `__getattr__` is an import too, one that waits until it is asked for.
+    """
     match node:
+        case ast.FunctionDef(name="__getattr__" | "__dir__"):
+            return True
+        case ast.If(test=ast.Name(id="TYPE_CHECKING"), body=body, orelse=[]):
+            return all(isinstance(inner, ast.ImportFrom) for inner in body)
         case ast.Import() | ast.ImportFrom() | ast.Delete() | ast.Expr(value=ast.Constant(value=str())):
             return True
         case ast.Assign(targets=[ast.Name(id="__all__")]):
@@ -118,12 +126,14 @@ def is_front_door_statement(node: ast.stmt) -> bool:
 
 def public_members(module: ModuleType) -> set[str]:
     """The public names a front door offers; its submodules are not offered, they are merely there."""
-    return {name for name in vars(module) if not name.startswith("_") and not _is_aside(module, name)}
+    lazy = {name for name in module.__all__ if name not in vars(module) and hasattr(module, name)}
+    return lazy | {name for name in vars(module) if not name.startswith("_") and not _is_aside(module, name)}
 
 
 def _is_aside(module: ModuleType, name: str) -> bool:
     value = getattr(module, name)
-    return value is sys.modules.get(f"{module.__name__}.{name}") or type(value).__module__ == "__future__"
+    of_typing = getattr(value, "__module__", "") == "typing" or value is typing.TYPE_CHECKING
+    return value is sys.modules.get(f"{module.__name__}.{name}") or type(value).__module__ == "__future__" or of_typing
 
 
 def test_import_contracts_are_kept() -> None:

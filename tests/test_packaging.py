@@ -17,6 +17,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from fm_cli._corpus import FILES
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ["fm_cli", "fm_client", "fm_workspace", "langchain_fm", "llamaindex_fm", "mlflow_fm"]
 USES = {
@@ -28,6 +30,8 @@ USES = {
     "mlflow_fm": {"", "mlflow"},
 }
 """The extras from which each package may import; "" stands for what is always there."""
+LOADED_BY = {"pytest"}
+"""What loads a module of ours, its plugin, and is therefore there whenever that module is."""
 PARTS: dict[str, str] = {"pydantic-core": "pydantic"}
 """Distributions that are part of another one, and tied to its exact version."""
 EXTRAS = {"all", "cli", "databricks", "langchain", "llamaindex", "mlflow", "providers", "workspace"}
@@ -98,7 +102,7 @@ def test_the_wheel_holds_every_source_file(wheel: Path) -> None:
         for path in (home / package).rglob("*")
         if path.suffix in kinds or path.name == "py.typed"
     }
-    corpus = {f"fm_cli/corpus/{path.name}" for path in (ROOT / "docs").glob("*.md")}  # what the demo reads
+    corpus = {f"fm_cli/corpus/{name}" for name in FILES}  # what the demo reads
     assert {name for name in names(wheel) if ".dist-info/" not in name} == expected | corpus
 
 
@@ -140,7 +144,7 @@ def test_what_a_package_imports_is_declared(installed: Path, metadata: Message, 
     origins = importlib.metadata.packages_distributions()
     names = {canonicalize_name(name) for module in foreign for name in origins.get(module, [module])}
     used = {PARTS.get(name, name) for name in names}
-    assert used <= set().union(*(requirements(metadata, extra) for extra in USES[package]))
+    assert used - LOADED_BY <= set().union(*(requirements(metadata, extra) for extra in USES[package]))
 
 
 def test_the_core_asks_for_little(metadata: Message) -> None:
@@ -185,6 +189,24 @@ with fm_client.Client(host="local") as client:
     done = isolated(code, str(installed), cwd=installed.parent)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_mlflow_finds_the_target_in_the_wheel_by_its_entry_point(installed: Path) -> None:
+    code = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import importlib.metadata, pathlib
+import mlflow_fm
+from mlflow.deployments import get_deploy_client
+(found,) = importlib.metadata.Distribution.discover(name="fm-integrations", path=[sys.argv[1]])
+print(*found.entry_points.select(group="mlflow.deployments").names)
+print(pathlib.Path(mlflow_fm.__file__).parent.parent == pathlib.Path(sys.argv[1]))
+client = get_deploy_client("fm://local")
+body = {"messages": [{"role": "user", "content": "Hi"}]}
+print(client.predict(endpoint="databricks-meta-llama-3-3-70b-instruct", inputs=body).object)
+"""
+    done = isolated(code, str(installed), cwd=installed.parent)
+    assert done.stdout.split() == ["fm", "True", "chat.completion"], done.stderr
 
 
 def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ from ._hosts import is_loopback
 from ._http import HTTP, AsyncHTTP
 from ._metrics import MetricSample, parse_metrics
 from ._negotiate import DroppedParameterWarning
+from ._observe import CallObserver, ObservedCall, observe
 from ._pair import Clients
 from ._profiles import ModelProfile, profile_for
 from ._requests import ChatParams, CompletionParams, EmbedParams
@@ -120,6 +121,7 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "BearerTokenAuth",
+    "CallObserver",
     "ChatChunk",
     "ChatParams",
     "ChatResponse",
@@ -163,6 +165,7 @@ __all__ = [
     "MetricSample",
     "ModelProfile",
     "NotFoundError",
+    "ObservedCall",
     "OpenAIConfig",
     "OptimizationInfo",
     "PaLMConfig",
@@ -201,6 +204,7 @@ __all__ = [
     "__version__",
     "catalog",
     "is_loopback",
+    "observe",
     "parse_metrics",
     "profile_for",
     "route_of",

@@ -22,6 +22,7 @@ from ._errors import (
 from ._items_parser import ItemStreamParser, items_response
 from ._names import explain
 from ._negotiate import negotiated
+from ._observe import ObservedCall, observed
 from ._profiles import profile_for
 from ._requests import Messages, chat_body, completion_body
 from ._responses import StreamParser, chat_response, completion_response
@@ -64,29 +65,33 @@ class _Call:
             params.get("api") == "responses",
         )
 
+    def asked(self, kind: str) -> ObservedCall:
+        """What observers are told of it."""
+        return ObservedCall(kind, self.models, self.body, self.stream)
+
 
 def chat(context: Context, model: Models, messages: Messages, params: Mapping[str, Any]) -> Flow[ChatResponse]:
     """The flow of a whole chat answer. Bad arguments raise at once."""
     call = _Call.of(context, model, chat_body(messages, params), params, stream=False)
-    return _whole(call, items_response if call.responses else chat_response)
+    return observed(call.asked("chat"), _whole(call, items_response if call.responses else chat_response))
 
 
 def complete(context: Context, model: Models, prompt: Any, params: Mapping[str, Any]) -> Flow[CompletionResponse]:
     """The flow of a whole completion. Bad arguments raise at once."""
     call = _Call.of(context, model, completion_body(prompt, params), params, stream=False)
-    return _whole(call, completion_response)
+    return observed(call.asked("complete"), _whole(call, completion_response))
 
 
 def stream_chat(context: Context, model: Models, messages: Messages, params: Mapping[str, Any]) -> Flow[None]:
     """The flow of a streamed chat answer. Bad arguments raise at once."""
-    body = {**chat_body(messages, params), "stream": True}
-    return _streamed(_Call.of(context, model, body, params, stream=True), ChatChunk)
+    call = _Call.of(context, model, {**chat_body(messages, params), "stream": True}, params, stream=True)
+    return observed(call.asked("chat"), _streamed(call, ChatChunk))
 
 
 def stream_complete(context: Context, model: Models, prompt: Any, params: Mapping[str, Any]) -> Flow[None]:
     """The flow of a streamed completion. Bad arguments raise at once."""
-    body = {**completion_body(prompt, params), "stream": True}
-    return _streamed(_Call.of(context, model, body, params, stream=True), CompletionChunk)
+    call = _Call.of(context, model, {**completion_body(prompt, params), "stream": True}, params, stream=True)
+    return observed(call.asked("complete"), _streamed(call, CompletionChunk))
 
 
 def endpoint_names(model: Models) -> tuple[str, ...]:
@@ -159,7 +164,7 @@ def _read_last(call: _Call, reply: Reply, left: float) -> Flow[bytes]:
 
 def _read_on(call: _Call, opened: _Opened) -> Flow[None]:
     parser, idle, clock = opened.parser, call.timeout.idle, call.context.clock
-    yield Emit(opened.items)
+    yield Emit(opened.items, parser.partial)
     last_event, events = clock(), parser.events  # the caller's own time is none of the stream's
     while not parser.done and parser.failure is None:
         wait = None if idle is None else max(0.0, last_event + idle - clock())
@@ -169,7 +174,7 @@ def _read_on(call: _Call, opened: _Opened) -> Flow[None]:
             items = parser.end()
             parser.failure = None if parser.done else _idle(error, call.timeout)
         if items:
-            yield Emit(items)
+            yield Emit(items, parser.partial)
         if parser.events > events:  # keep-alive comments do not count
             last_event, events = clock(), parser.events
     if parser.failure is not None:

@@ -66,11 +66,12 @@ class Client(BaseClient):
     def embed(self, model: str, inputs: str | Iterable[str], **params: Unpack[EmbedParams]) -> EmbeddingResponse:
         """The vectors of any number of texts, in their order: split, sent several at a time, checked."""
         job = EmbedJob(self._context, model, inputs, with_progress(params))
-        try:
-            self._run_all(job.flows())
-        except APIError as error:
-            raise job.failed(error) from error.__cause__
-        return job.response()
+        with job.observed():
+            try:
+                self._run_all(job.flows())
+            except APIError as error:
+                raise job.failed(error) from error.__cause__
+            return job.response()
 
     def close(self) -> None:
         """Close all connections."""
@@ -93,6 +94,8 @@ class Client(BaseClient):
                 command = step(flow, *self._perform(command))
         except FMError as error:
             raise frameless(error) from error.__cause__
+        finally:
+            flow.close()  # one that was cancelled ends now, and not when its traceback is let go
         return command.value
 
     def _run_all(self, flows: list[Flow[None]]) -> None:
@@ -187,11 +190,12 @@ class AsyncClient(BaseClient):
     async def embed(self, model: str, inputs: str | Iterable[str], **params: Unpack[EmbedParams]) -> EmbeddingResponse:
         """The vectors of any number of texts, in their order: split, sent several at a time, checked."""
         job = EmbedJob(self._context, model, inputs, with_progress(params))
-        try:
-            await self._run_all(job.flows())
-        except APIError as error:
-            raise job.failed(error) from error.__cause__
-        return job.response()
+        with job.observed():
+            try:
+                await self._run_all(job.flows())
+            except APIError as error:
+                raise job.failed(error) from error.__cause__
+            return job.response()
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
@@ -214,6 +218,8 @@ class AsyncClient(BaseClient):
                 command = step(flow, *await self._perform(command))
         except FMError as error:
             raise frameless(error) from error.__cause__
+        finally:
+            flow.close()  # one that was cancelled ends now, and not when its traceback is let go
         return command.value
 
     async def _run_all(self, flows: list[Flow[None]]) -> None:

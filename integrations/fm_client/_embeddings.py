@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from ._context import Context
 from ._errors import APIError, APIStatusError, InvalidRequestError, NotFoundError, RateLimitError, RequestTooLargeError
 from ._names import explain
 from ._negotiate import negotiated
+from ._observe import ObservedCall, noted, observing
 from ._requests import EMBED_FIELDS, EMBED_OPTIONS, check_fields, with_extra
 from ._retry import exchange, returning
 from ._routes import check_endpoint_name, invocations_path
@@ -45,12 +47,21 @@ class EmbedJob:
         self._max_retries = None if retries is None else check_max_retries(retries)
         self._wait_ready = float(params.get("wait_ready") or 0.0)
         self._on_progress: Progress | None = params.get("on_progress")
+        self._watch: Any = None
         self._done: list[Batch] = []
         self._has_failed = False
 
+    @contextmanager
+    def observed(self) -> Iterator[None]:
+        """Have observers look on, from here to the response."""
+        call = ObservedCall("embed", (self._endpoint,), {"input": self._texts, **self._fields})
+        with observing(call) as self._watch:
+            yield
+
     def flows(self) -> list[Flow[None]]:
         """One flow for each batch; they may run at the same time."""
-        return [self._unless_failed(start, texts) for start, texts in split(self._texts, self._size)]
+        batches = split(self._texts, self._size)
+        return [noted(self._watch, self._unless_failed(start, texts)) for start, texts in batches]
 
     def response(self) -> EmbeddingResponse:
         """All batches as one response, checked across them."""
@@ -64,6 +75,8 @@ class EmbedJob:
             model=ordered[0].model,
         )
         response._endpoint, response._request_id, response._attempts = self._endpoint, request_id, attempts
+        if self._watch is not None:
+            self._watch.answer = response
         return response
 
     def failed(self, error: APIError) -> APIError:

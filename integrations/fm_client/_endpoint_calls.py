@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from pydantic import ValidationError
 
+from ._config import check_max_retries, check_timeout
 from ._context import Context
 from ._error_bodies import text_of
 from ._errors import APIError, NotFoundError, ResponseFormatError
@@ -16,12 +17,20 @@ from ._redact import plaintexts
 from ._responses import json_reply
 from ._retry import exchange, returning
 from ._routes import endpoint_path
-from ._wire import Flow, Reply
+from ._wire import Flow, Reply, Timeout
 from .types import Endpoint
 from .types._base import JSONObject, WireModel
 
 T = TypeVar("T")
 M = TypeVar("M", bound=WireModel)
+
+
+class Limits(TypedDict, total=False):
+    """Limits of one call; None means the client's."""
+
+    timeout: float | Timeout | None
+    """Seconds in all, or a Timeout."""
+    max_retries: int | None
 
 
 def call(
@@ -34,14 +43,18 @@ def call(
     name: str = "",
     after: float = 0.0,
     accept: str = "",
+    **limits: Unpack[Limits],
 ) -> Flow[T]:
     """Send one request; `then` reads its answer. An error names the endpoint, and those like one that is unknown."""
+    timeout, retries = limits.get("timeout"), limits.get("max_retries")
+    limit = None if timeout is None else check_timeout(timeout)
+    max_retries = None if retries is None else check_max_retries(retries)
     # The request names no endpoint: that is for queries, which have retry budgets of their own and may be repeated.
-    request = replace(context.request(method, path, body), secrets=plaintexts(body))
+    request = replace(context.request(method, path, body, timeout=limit), secrets=plaintexts(body))
     if accept:
         request = request.with_headers({"accept": accept})
     try:
-        return (yield from exchange(context, request, then=returning(then), after=after))
+        return (yield from exchange(context, request, then=returning(then), after=after, max_retries=max_retries))
     except APIError as error:
         error.endpoint = error.endpoint or name
         failure = error
@@ -50,10 +63,10 @@ def call(
     raise failure
 
 
-def get_endpoint(context: Context, name: str, *, after: float = 0.0) -> Flow[Endpoint]:
+def get_endpoint(context: Context, name: str, *, after: float = 0.0, **limits: Unpack[Limits]) -> Flow[Endpoint]:
     """One endpoint, in full."""
     then = one(Endpoint, name)
-    return (yield from call(context, "GET", endpoint_path(name), name=name, after=after, then=then))
+    return (yield from call(context, "GET", endpoint_path(name), name=name, after=after, then=then, **limits))
 
 
 def one(model: type[M], name: str = "") -> Callable[[Reply], M]:

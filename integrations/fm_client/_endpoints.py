@@ -13,7 +13,7 @@ from . import _endpoint_reports as reports
 from . import _endpoint_settings as settings
 from ._context import Context
 from ._endpoint_bodies import ConfigSpec, EndpointSpec, TagsLike
-from ._endpoint_calls import get_endpoint
+from ._endpoint_calls import Limits, get_endpoint
 from ._endpoint_scale import ScaleSpec
 from ._endpoint_settings import Gateway, Grants, RateLimits
 from ._endpoint_wait import wait_for_endpoint
@@ -69,9 +69,9 @@ class Endpoints:
         """All endpoints that you may see, in short: without pending configuration and deployment states."""
         return self._run(flows.list_endpoints(self._context))
 
-    def get(self, name: str) -> Endpoint:
-        """One endpoint, in full."""
-        return self._run(get_endpoint(self._context, name))
+    def get(self, name: str, **limits: Unpack[Limits]) -> Endpoint:
+        """One endpoint, in full, within limits of the client or of this call."""
+        return self._run(get_endpoint(self._context, name, **limits))
 
     def create(self, name: str, *, wait: bool | WaitOptions = False, **spec: Unpack[EndpointSpec]) -> Endpoint:
         """Create an endpoint that serves one of `external_model`, `entity_name`, `served_entities` or `config`.
@@ -195,9 +195,9 @@ class AsyncEndpoints:
         """All endpoints that you may see, in short: without pending configuration and deployment states."""
         return await self._run(flows.list_endpoints(self._context))
 
-    async def get(self, name: str) -> Endpoint:
-        """One endpoint, in full."""
-        return await self._run(get_endpoint(self._context, name))
+    async def get(self, name: str, **limits: Unpack[Limits]) -> Endpoint:
+        """One endpoint, in full, within limits of the client or of this call."""
+        return await self._run(get_endpoint(self._context, name, **limits))
 
     async def create(self, name: str, *, wait: bool | WaitOptions = False, **spec: Unpack[EndpointSpec]) -> Endpoint:
         """Create an endpoint that serves one of `external_model`, `entity_name`, `served_entities` or `config`.

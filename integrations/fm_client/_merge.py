@@ -21,7 +21,7 @@ from .types import (
 from .types._base import JSONObject
 
 _TEXTS = ("text", "thinking", "signature")
-_SEALS = ("signature", "citations")
+_SEALS = ("signature", "citations", "data")
 """What belongs to the text before it: a provider takes reasoning back only byte for byte as it was signed."""
 _JOINED = ("reasoning_content", "reasoning", "refusal")
 """Texts beside the content that come in pieces; any other text there is whole."""
@@ -94,7 +94,7 @@ def _is_sealed(part: JSONObject) -> bool:
 
 def _says_more(part: JSONObject) -> bool:
     """Whether `part` begins anew behind a sealed one. Citations alone do not: they come one by one."""
-    return any(piece.get(key) for piece in _pieces(part) for key in _TEXTS)
+    return any(piece.get(key) for piece in _pieces(part) for key in (*_TEXTS, "data"))
 
 
 def _pieces(part: JSONObject) -> list[JSONObject]:

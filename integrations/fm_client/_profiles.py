@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Literal, TypedDict
 
 from . import _catalog as catalog
@@ -162,6 +163,9 @@ _NAMES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 _HOSTED_PREFIXES = ("databricks-", "system.ai.")
 _KEPT_IN = re.compile(r"^(?:databricks-|(?:[\w-]+\.){2}|(?:[a-z]{2,6}\.)?(?:anthropic|meta|google)\.|[\w-]+/)+")
 
+_SPELLING = re.compile(r"[-_.](?:v(?=\d))?")
+_DATE = re.compile(r"-(?:20\d{6}|20\d\d-\d\d-\d\d|latest)$")
+
 
 def profile_for(model: str, route: Route | None = None) -> ModelProfile:
     """The profile of a model, or of the hosted endpoint that is called `model`.
@@ -174,6 +178,8 @@ def profile_for(model: str, route: Route | None = None) -> ModelProfile:
     ('claude', 'default')
     >>> profile_for("gpt-4o", Route.EXTERNAL)["supports_strict_tools"]
     True
+    >>> profile_for("system.ai.meta_llama_v3_3_70b_instruct", Route.PROVISIONED)["context_tokens"]
+    128000
     """
     hosted = route in (None, Route.HOSTED)
     family = family_of(model) if _speaks(model, route) else None
@@ -182,6 +188,8 @@ def profile_for(model: str, route: Route | None = None) -> ModelProfile:
         found = _HOSTED_UNKNOWN
     if hosted:
         found = {**found, **_of_catalog(model), **_MODELS.get(model, {})}
+    elif route is not Route.CUSTOM:
+        found = {**found, **_limits_of_twin(model)}
     return {**found, **(_ROUTES.get(route, {}) if route else {})}
 
 
@@ -211,6 +219,24 @@ def _of_catalog(endpoint: str) -> ModelProfile:
     if model.normalized is not None:
         found["normalized"] = model.normalized
     return {**found, **_abilities(model)}
+
+
+def _limits_of_twin(model: str) -> ModelProfile:
+    """The limits of the hosted model of the same name: elsewhere they are likely the same."""
+    twin = _twins().get(_bare(model))
+    known = _of_catalog(twin) if twin else {}
+    return {"context_tokens": known["context_tokens"]} if "context_tokens" in known else {}
+
+
+@cache
+def _twins() -> Mapping[str, str]:
+    return {_bare(model.endpoint): model.endpoint for model in catalog.models()}
+
+
+def _bare(model: str) -> str:
+    """A model's name without place, date and spelling: all of `meta_llama_v3_1_8b`, `Llama-3.1-8B` are one."""
+    own = _SPELLING.sub("-", _KEPT_IN.sub("", model).lower())
+    return _DATE.sub("", own).removeprefix("meta-")
 
 
 def _abilities(model: catalog.HostedModel) -> ModelProfile:

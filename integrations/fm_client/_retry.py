@@ -84,11 +84,12 @@ def exchange(
 
 
 def _until_answered(tries: _Tries, then: Callable[[Reply], Flow[T]] | None, after: float) -> Flow[T]:
+    failure: APIError | None = None
     while True:
         while tries.another_probes():
             yield Pause(tries.turn())
         try:
-            reply = yield Attempt(tries.request(), after)
+            reply = yield Attempt(tries.request(), after, failure)
             reply.attempts, reply.until = tries.sent, tries.until()
             result = yield from _accept(tries.context, tries.base, reply, then)
         except APIError as error:

@@ -13,7 +13,7 @@ returns the result of the call. It does no I/O and reads no clock, so the same f
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -91,10 +91,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Send `request`, `after` so many seconds."""
+    """Send `request`, `after` so many seconds; `because` of a failure, if it was sent before."""
 
     request: Request
     after: float = 0.0
+    because: Exception | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +115,10 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Hand `items` to the caller, one by one."""
+    """Hand `items` to the caller, one by one. `partial` makes one answer of all that has arrived."""
 
     items: Sequence[Any]
+    partial: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache, partial
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,6 +19,7 @@ from fm_client import catalog
 from ._audit import Auditor
 from ._control import control_routes
 from ._data_plane import DataPlane, data_routes
+from ._description import describe_all
 from ._engine import Engine
 from ._errors import ServiceError, invalid_parameter, no_route
 from ._gateway import Balancer
@@ -76,6 +78,7 @@ def build_app(parts: Parts) -> FastAPI:
         app.include_router(routes)
     _handle_errors(app)
     app.add_middleware(Guard, rules=parts.rules, audit=Auditor(records, clock))
+    app.openapi = cache(partial(describe_all, app))  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
 

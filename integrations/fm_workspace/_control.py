@@ -109,7 +109,7 @@ def _add_settings(router: APIRouter, registry: Registry) -> None:
 
 
 def _add_reports(router: APIRouter, registry: Registry, metrics: Metrics) -> None:
-    @router.get("/{name}/metrics")
+    @router.get("/{name}/metrics", response_class=PlainTextResponse)
     async def get_metrics(name: str) -> PlainTextResponse:
         return PlainTextResponse(metrics.text(registry.get(name).name))
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
@@ -46,13 +47,13 @@ class Entra:
         self._clock = clock
         self._http = AsyncHTTP(base)
         self._held: dict[str, tuple[str, float]] = {}
-        self._lock = asyncio.Lock()
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def token(self, login: Login) -> str:
         """The token of `login`."""
         if not _TENANT.fullmatch(login.tenant):
             raise invalid_parameter("microsoft_entra_tenant_id must be a tenant's id or domain.")
-        async with self._lock:
+        async with self._locks[login.key]:
             token, renew_at = self._held.get(login.key, ("", 0.0))
             if self._clock() >= renew_at:
                 token, life = await self._fetched(login)

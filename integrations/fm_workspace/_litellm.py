@@ -53,11 +53,13 @@ class LiteLLM:
 
     def __init__(self) -> None:
         self._handler: Any = None
+        self._stock: Any = None
         self._loading = asyncio.Lock()
 
     async def answer(self, vendor: Vendor, query: Query) -> Answer:
         """The provider's answer in the service's form; its errors in the service's form for them."""
         litellm = await self._loaded(vendor.provider)
+        self._stock = _stock(vendor) or self._stock
         arguments = translation.arguments(query, vendor.provider)
         call = _Call(litellm, vendor, query, {**arguments, **vendor.options, **_QUIET, "client": self._handler})
         if query.task == TASKS["embeddings"]:
@@ -68,21 +70,22 @@ class LiteLLM:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        if self._handler is not None:
-            await self._handler.close()
+        for handler in (self._handler, self._stock):
+            if handler is not None:
+                await handler.close()
 
     async def _loaded(self, provider: str) -> Any:
         """The module. It takes seconds to import, so a thread does, and the others wait."""
         async with self._loading:
             if self._handler is None:
                 try:
-                    litellm = await asyncio.to_thread(_imported)
+                    litellm = await asyncio.to_thread(imported)
                 except ModuleNotFoundError as exc:
                     message = MISSING.format(provider=provider)
                     raise external_error(400, provider, {"error_code": "BAD_REQUEST", "message": message}) from exc
                 self._handler = _handler()
                 return litellm
-        return _imported()
+        return imported()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,6 @@ class _Call:
         exchange = _Exchange(_origin(self.vendor.base))
         token = _current.set(exchange)
         try:
-            _harden(self.vendor)
             answer = await getattr(self.litellm, verb)(model=self.vendor.model, **self.arguments, **texts)
             if "stream" in texts:
                 answer = answer, await anext(answer, None)  # some vendors are only asked now
@@ -143,7 +145,7 @@ async def _events(vendor: Vendor, query: Query, pieces: Any, piece: Any) -> Asyn
             piece = await anext(pieces, None)
         yield DONE
     except Exception as error:  # noqa: BLE001  # likewise
-        yield broken(hidden(f"{type(error).__name__}: {error}"[:MAX_ERROR_CHARS], vendor.secrets))
+        yield broken(hidden(str(error)[:MAX_ERROR_CHARS], vendor.secrets))
     finally:
         await pieces.aclose()
 
@@ -157,7 +159,8 @@ def _was_told(pieces: Any) -> bool:
     return any(getattr(pieces, f"{when}_finish_reason", None) for when in ("received", "intermittent"))
 
 
-def _imported() -> Any:
+def imported() -> Any:
+    """The module, told to stay off the network."""
     for name, value in OFFLINE.items():
         os.environ.setdefault(name, value)
     import litellm
@@ -176,13 +179,16 @@ def _handler() -> Any:
     return handler
 
 
-def _harden(vendor: Vendor) -> None:
-    """Vertex AI's embeddings do not take the connection they are given, but one out of litellm's stock: then that."""
-    if vendor.provider == "google-cloud-vertex-ai":
-        from litellm.llms.custom_httpx.http_handler import get_async_httpx_client
-        from litellm.types.utils import LlmProviders
+def _stock(vendor: Vendor) -> Any:
+    """The connection of litellm's stock that Vertex AI's embeddings take instead of the one that they are given."""
+    if vendor.provider != "google-cloud-vertex-ai":
+        return None
+    from litellm.llms.custom_httpx.http_handler import get_async_httpx_client
+    from litellm.types.utils import LlmProviders
 
-        _keep(get_async_httpx_client(LlmProviders.VERTEX_AI, params={"timeout": TIMEOUT_SECONDS}))
+    handler = get_async_httpx_client(LlmProviders.VERTEX_AI, params={"timeout": TIMEOUT_SECONDS})
+    _keep(handler)
+    return handler
 
 
 def _keep(handler: Any) -> None:

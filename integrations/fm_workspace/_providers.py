@@ -13,6 +13,7 @@ from ._entra import LOGIN_BASE, Entra, Login
 from ._errors import ServiceError, external_error, invalid_parameter
 from ._forward import OPENAI_PATHS, Forwarder, Target, openai_body
 from ._litellm import LiteLLM
+from ._quirks import RESPONSES
 from ._secrets import Secrets
 from ._urls import checked
 from ._vendors import VENDORS, vendor_of
@@ -55,9 +56,12 @@ class Providers:
         provider = external["provider"]
         if provider == "palm":
             raise external_error(400, provider, {"error_code": "BAD_REQUEST", "message": PALM_GONE})
+        if query.task == RESPONSES and provider not in _BUILDERS:
+            message = f"Provider {provider} does not offer the Responses API."
+            raise external_error(400, provider, {"error_code": "BAD_REQUEST", "message": message})
         if provider == "cohere":
             return await self._cohere.answer(external[PROVIDERS[provider]], external["name"], query)
-        if vendor := vendor_of(external, self._secrets, self._urls):
+        if vendor := vendor_of(external, query.task, self._secrets, self._urls):
             return await self._litellm.answer(vendor, query)
         answer = await self._forwarder.forward(await self._target(external, query), stream=_streams(external, query))
         if provider == "ai21labs" and is_jurassic(external["name"]) and isinstance(answer, Whole):

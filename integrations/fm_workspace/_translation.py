@@ -9,28 +9,42 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._engine import JSONObject, Query
-from ._errors import bad_request
+from ._errors import bad_request, unknown_field
 from ._quirks import TASKS
 from ._vectors import encoded
 
-_NOT_PASSED = frozenset(
+_TEXTS = frozenset({"messages", "prompt", "input", "instruction"})
+_OURS = frozenset(
+    {"model", "stream", "stream_options", "client_request_id", "usage_context", "extra_params", "encoding_format"}
+)
+"""Fields whose work is done on this side."""
+_PASSED = frozenset(
     {
-        "messages",
-        "prompt",
-        "input",
-        "model",
-        "stream",
-        "stream_options",
-        "client_request_id",
-        "usage_context",
-        "extra_params",
-        "instruction",
-        "encoding_format",
+        "dimensions",
+        "frequency_penalty",
+        "logprobs",
+        "max_completion_tokens",
+        "max_tokens",
+        "n",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "reasoning_effort",
+        "response_format",
+        "seed",
+        "stop",
+        "temperature",
+        "thinking",
+        "tool_choice",
+        "tools",
+        "top_k",
+        "top_logprobs",
+        "top_p",
+        "user",
     }
 )
-"""Fields that are not passed on as they are; all others are litellm's own arguments by the same name."""
+"""Fields that are passed on by the same name: no others, for litellm has arguments that lead a call elsewhere."""
 _EXTRA_PARAMS = frozenset({"input_type", "top_k"})
-"""What `extra_params` may hold here: any other argument of litellm could lead the call elsewhere."""
+"""What `extra_params` may hold here, for the same reason."""
 MAX_PROMPTS = 16
 """Prompts of one request for completions: each is a call of its own."""
 _QUERY, _DOCUMENT = "search_query", "search_document"
@@ -38,7 +52,9 @@ _QUERY, _DOCUMENT = "search_query", "search_document"
 
 def arguments(query: Query, provider: str) -> JSONObject:
     """What litellm is to be told of a query, all but the texts."""
-    given = {key: value for key, value in query.body.items() if key not in _NOT_PASSED and value is not None}
+    for name in query.body.keys() - _PASSED - _TEXTS - _OURS:
+        raise unknown_field(name)  # such as those that only OpenAI's own models know
+    given = {key: value for key, value in query.body.items() if key in _PASSED and value is not None}
     if given.get("n") == 1:
         del given["n"]  # one answer is what every vendor gives, and not all know the field
     if query.task == TASKS["embeddings"] and provider == "cohere":

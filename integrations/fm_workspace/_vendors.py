@@ -11,6 +11,7 @@ from typing import Any
 
 from ._engine import JSONObject
 from ._errors import invalid_parameter
+from ._quirks import TASKS
 from ._secrets import Secrets
 from ._urls import checked
 
@@ -33,14 +34,14 @@ class Vendor:
     secrets: tuple[str, ...] = field(repr=False)
 
 
-Reader = Callable[[JSONObject, str, Secrets, Mapping[str, str]], Vendor]
+Reader = Callable[[JSONObject, str, str, Secrets, Mapping[str, str]], Vendor]
 
 
-def vendor_of(external: JSONObject, secrets: Secrets, urls: Mapping[str, str]) -> Vendor | None:
+def vendor_of(external: JSONObject, task: str, secrets: Secrets, urls: Mapping[str, str]) -> Vendor | None:
     """The vendor of an external model, None if its provider is none of these. `urls` replace vendors' own addresses."""
     provider = external["provider"]
     read = _READERS.get(provider)
-    return read(external[_CONFIGS[provider]], external["name"], secrets, urls) if read else None
+    return read(external[_CONFIGS[provider]], external["name"], task, secrets, urls) if read else None
 
 
 def needed(value: str | None, name: str, provider: str) -> str:
@@ -50,13 +51,13 @@ def needed(value: str | None, name: str, provider: str) -> str:
     return value
 
 
-def _anthropic(config: JSONObject, model: str, secrets: Secrets, urls: Mapping[str, str]) -> Vendor:
+def _anthropic(config: JSONObject, model: str, task: str, secrets: Secrets, urls: Mapping[str, str]) -> Vendor:
     key = needed(secrets.of(config, "anthropic_api_key"), "anthropic_api_key", "anthropic")
     base = urls.get("anthropic", ANTHROPIC_BASE)
     return Vendor("anthropic", f"anthropic/{model}", base, {"api_base": base, "api_key": key}, (key,))
 
 
-def _bedrock(config: JSONObject, model: str, secrets: Secrets, urls: Mapping[str, str]) -> Vendor:
+def _bedrock(config: JSONObject, model: str, task: str, secrets: Secrets, urls: Mapping[str, str]) -> Vendor:
     name, region = "amazon-bedrock", _place(config.get("aws_region"), "aws_region")
     if str(config.get("bedrock_provider", "")).lower() not in BEDROCK_VENDORS:
         raise invalid_parameter(f"bedrock_provider must be one of {', '.join(BEDROCK_VENDORS)}.")
@@ -77,10 +78,12 @@ def _bedrock(config: JSONObject, model: str, secrets: Secrets, urls: Mapping[str
         "aws_secret_access_key": secret,
         "aws_session_token": "",
     }
-    return Vendor(name, f"bedrock/{model}", base, options, (key, secret))
+    # Converse is one form for all families of models; without being told so, litellm invokes some in their own forms.
+    route = "bedrock" if task == TASKS["embeddings"] else "bedrock/converse"
+    return Vendor(name, f"{route}/{model}", base, options, (key, secret))
 
 
-def _vertex(config: JSONObject, model: str, secrets: Secrets, urls: Mapping[str, str]) -> Vendor:
+def _vertex(config: JSONObject, model: str, task: str, secrets: Secrets, urls: Mapping[str, str]) -> Vendor:
     name = "google-cloud-vertex-ai"
     project, region = _place(config.get("project_id"), "project_id"), _place(config.get("region"), "region")
     text = needed(secrets.of(config, "private_key"), "private_key", name)

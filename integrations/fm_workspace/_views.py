@@ -49,9 +49,15 @@ def _common(endpoint: Endpoint) -> JSONObject:
         "last_updated_timestamp": _milliseconds(endpoint.updated),
         "state": {"ready": endpoint.ready, "config_update": endpoint.config_update},
         "task": endpoint.config.task,
+        # In no SDK's schema; but MLflow asks by it whether an endpoint takes fields of its own.
+        "endpoint_type": "EXTERNAL_MODEL" if _is_external(endpoint) else "FOUNDATION_MODEL_API",
         "tags": tag_list(endpoint),
     }
     return view | ({"ai_gateway": endpoint.ai_gateway} if endpoint.ai_gateway else {})
+
+
+def _is_external(endpoint: Endpoint) -> bool:
+    return any("external_model" in entity.spec for entity in endpoint.config.entities)
 
 
 def _pending(endpoint: Endpoint) -> JSONObject:

@@ -199,6 +199,7 @@ def serve(
     """Serve a workspace until SIGINT or SIGTERM; call it in the main thread.
 
     `on_start` is told the address (with the port that 0 was replaced by) as soon as requests are answered.
+    `provider_urls` are as for `Workspace.start`.
     An address that other machines can reach needs `allow_remote=True`, and `host_names` they may call it by.
     `token` is an admin's, `query_token` and `read_token` are for users who may do less. The rest: `Workspace.start`.
     """

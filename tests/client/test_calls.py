@@ -156,6 +156,17 @@ def test_the_deadline_ends_a_call(fm: Any, server: FaultServer) -> None:
     assert time.monotonic() - begun < 1.5 and server.attempts("ep") == 1
 
 
+def test_a_look_at_an_endpoint_can_be_short(fm: Any, server: FaultServer) -> None:
+    path = "/api/2.0/serving-endpoints/ep"
+    server.script(path, reply(503, "busy"))
+    with pytest.raises(ServerError):
+        fm.call("endpoints.get", "ep", max_retries=0)
+    server.script(path, silence(3))
+    with pytest.raises(APITimeoutError):
+        fm.call("endpoints.get", "ep", timeout=0.3, max_retries=0)
+    assert len(server.seen) == 2
+
+
 @pytest.mark.parametrize(
     ("answer", "advice"),
     [

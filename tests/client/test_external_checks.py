@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from fm_client import ExternalModel, InvalidRequestError, catalog
 from fm_client import types as wire
@@ -297,3 +298,11 @@ def test_several_models_share_the_traffic_and_stand_in_for_each_other() -> None:
         {"served_entity_name": "m", "traffic_percentage": 0},
     ]
     assert body["ai_gateway"] == {"fallback_config": {"enabled": True}}
+
+
+def test_a_secret_in_a_plain_object_is_sent_as_what_it_holds() -> None:
+    hidden = model("openai", CHAT, {"openai_api_key_plaintext": SecretStr(SECRET)})
+    _, body = create_request("e", {"external_model": hidden})
+
+    sent = body["config"]["served_entities"][0]["external_model"]
+    assert sent["openai_config"] == {"openai_api_key_plaintext": SECRET}

@@ -42,6 +42,14 @@ def calls(*pieces: dict[str, Any]) -> list[ToolCall]:
     return merged(*(delta(tool_calls=[piece]) for piece in pieces)).tool_calls or []
 
 
+def test_encrypted_reasoning_is_never_joined() -> None:
+    """It has no text that could go on; two pieces of it are two blocks."""
+    blocks = [
+        {"type": "reasoning", "summary": [{"type": "summary_encrypted_text", "data": data}]} for data in ("a", "b")
+    ]
+    assert [*blocks, text("x")] == content(*blocks, text("x"))
+
+
 @pytest.mark.parametrize(
     ("pieces", "whole"),
     [

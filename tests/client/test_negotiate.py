@@ -28,6 +28,7 @@ from fm_client import (
     EndpointNotReadyError,
     InvalidRequestError,
     NotFoundError,
+    RetiringModelWarning,
     ServerError,
     StreamInterruptedError,
 )
@@ -164,7 +165,8 @@ def test_where_listing_is_not_allowed_the_catalog_knows_the_hosted_ones(fm: Any,
 
 
 def test_a_retired_model_names_its_replacement(fm: Any, server: FaultServer) -> None:
-    with pytest.raises(NotFoundError, match="retired on 2024-12-11; use 'databricks-meta-llama-3-3-70b-instruct'"):
+    instead = "retired on 2024-12-11; use 'databricks-meta-llama-3-3-70b-instruct'"
+    with pytest.raises(NotFoundError, match=instead), pytest.warns(RetiringModelWarning, match=instead):
         fm.chat("databricks-meta-llama-3-1-70b-instruct", "Hi")
     assert 1 == len(server.seen)
 

@@ -113,3 +113,20 @@ def test_a_profile_is_a_copy_that_may_be_changed() -> None:
     profile["dimension"] = 1
 
     assert profile_for("databricks-gte-large-en")["dimension"] == 1024
+
+
+@pytest.mark.parametrize(
+    ("model", "route", "tokens"),
+    [
+        ("system.ai.meta_llama_v3_3_70b_instruct", Route.PROVISIONED, 128_000),
+        ("system.ai.llama_4_maverick", Route.PROVISIONED, 128_000),
+        ("meta-llama/Llama-3.1-8B-Instruct", Route.EXTERNAL, 128_000),
+        ("claude-sonnet-4-20250514", Route.EXTERNAL, 200_000),
+        ("anthropic.claude-opus-4-1", Route.EXTERNAL, 200_000),
+        ("gpt-5-mini-2025-08-07", Route.EXTERNAL, 400_000),
+        ("main.models.my_llama", Route.PROVISIONED, None),
+        ("gpt-5", Route.CUSTOM, None),
+    ],
+)
+def test_a_model_that_is_hosted_too_has_the_same_window_elsewhere(model: str, route: Route, tokens: int | None) -> None:
+    assert profile_for(model, route).get("context_tokens") == tokens

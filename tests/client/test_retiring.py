@@ -21,11 +21,8 @@ TODAY = dt.datetime(2026, 11, 26, tzinfo=dt.UTC).timestamp
 
 
 @pytest.fixture(autouse=True)
-def afresh() -> Iterator[None]:
-    """No model was warned of yet, and none is afterwards."""
-    retiring._warned.clear()
+def the_packages_own() -> Iterator[None]:
     yield
-    retiring._warned.clear()
     catalog.load()
 
 

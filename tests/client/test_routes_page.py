@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fm_client import catalog, refresh_catalog
+from fm_client import Client, catalog, refresh_catalog
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "routes.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -21,19 +21,24 @@ TASKS = ("llm/v1/completions", "llm/v1/chat", "llm/v1/embeddings")
 
 def test_the_snippets_print_what_the_page_says() -> None:
     """All blocks run in order, in one namespace; a comment that is a whole line is the output of what stands above it."""
+    with Client(host="local") as client:
+        there = {endpoint.name for endpoint in client.endpoints.list()}
+        try:
+            run_all()
+        finally:
+            for name in {endpoint.name for endpoint in client.endpoints.list()} - there:
+                client.endpoints.delete(name)
+
+
+def run_all() -> None:
     space: dict[str, Any] = {"__name__": "routes"}
-    try:
-        for code in BLOCKS:
-            printed = io.StringIO()
-            with contextlib.redirect_stdout(printed):
-                exec(compile(code, "routes.md", "exec"), space)  # noqa: S102  # running it is the test
-            assert OUTPUT.findall(code) == printed.getvalue().splitlines()
-    finally:
-        client = space["client"]
-        for endpoint in client.endpoints.list():
-            if endpoint.name.startswith("docs-"):
-                client.endpoints.delete(endpoint.name)
-        client.close()
+    for code in BLOCKS:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(code, "routes.md", "exec"), space)  # noqa: S102  # running it is the test
+        assert OUTPUT.findall(code) == printed.getvalue().splitlines()
+    for opened in {id(value): value for value in space.values() if isinstance(value, Client)}.values():
+        opened.close()
 
 
 def test_the_table_of_providers_is_the_catalogs() -> None:

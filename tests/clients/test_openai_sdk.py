@@ -96,6 +96,27 @@ def test_it_parses_a_model_of_pydantic(client: openai.OpenAI) -> None:
     assert answer.choices[0].message.parsed == Place(city="Bern", population=134_000)
 
 
+def test_it_asks_by_the_responses_api(client: openai.OpenAI) -> None:
+    answer = client.responses.create(model=LLAMA, input="The sky is blue. What colour is the sky?")
+    assert "blue" in answer.output_text
+    with client.responses.stream(model=LLAMA, input="The sky is blue. What colour is the sky?") as stream:
+        kinds = [event.type for event in stream]
+        assert stream.get_final_response().output_text == answer.output_text
+    assert (kinds[0], kinds[-1]) == ("response.created", "response.completed")
+
+
+def test_it_calls_tools_by_the_responses_api(client: openai.OpenAI) -> None:
+    tool: Any = {"type": "function", "strict": None, **TOOL["function"]}
+    answer = client.responses.create(model=LLAMA, input="What is the weather in Paris?", tools=[tool])
+    (call,) = [item for item in answer.output if item.type == "function_call"]
+    assert json.loads(call.arguments) == {"city": "Paris"}
+    result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "It is sunny in Paris."}
+    again = call.to_dict(mode="json", exclude_unset=True)
+    del again["status"]  # which the service refuses in a request
+    told: Any = [{"role": "user", "content": "What is the weather in Paris?"}, again, result]
+    assert "sunny" in client.responses.create(model=LLAMA, input=told, tools=[tool]).output_text
+
+
 @pytest.mark.parametrize("form", ["float", "base64", None])
 def test_it_embeds(client: openai.OpenAI, form: Any) -> None:
     options = {"encoding_format": form} if form == "float" else {}  # without it, the SDK asks for base64 and decodes it

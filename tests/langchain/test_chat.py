@@ -158,6 +158,41 @@ def test_a_call_beats_the_constructor(chat: Any, server: Any, sent: Any, drive: 
     }
 
 
+@pytest.mark.parametrize("given", [{}, {"custom_inputs": {"session": 2}}], ids=["constructor", "call"])
+def test_inputs_of_an_agent_go_along_and_its_outputs_come_back(
+    given: Any, chat: Any, server: Any, sent: Any, drive: Any, merged: Any
+) -> None:
+    piece = delta("Yes") | {"custom_outputs": {"seen": 1}}
+    server.script(
+        ENDPOINT,
+        reply(200, answer("Yes") | {"custom_outputs": {"seen": 1}}),
+        reply(200, answer("Yes", custom_outputs={"seen": 1})),
+        stream_of(event(piece), event(delta("", finish="stop"))),
+    )
+    driven = drive(chat(custom_inputs={"session": 1}, extra_body={"a": 1}))
+    messages = [driven.invoke("Hi", **given), driven.invoke("Hi", **given), merged(driven.stream("Hi", **given))]
+
+    assert [message.response_metadata["custom_outputs"] for message in messages] == [{"seen": 1}] * 3
+    assert (sent()["custom_inputs"], sent()["a"]) == (given.get("custom_inputs", {"session": 1}), 1)
+
+
+def test_a_call_can_take_fields_of_the_constructor_back(chat: Any, server: Any, sent: Any, drive: Any) -> None:
+    server.script(ENDPOINT, reply(200, answer()))
+    drive(chat(custom_inputs={"session": 1}, extra_body={"a": 1})).invoke("Hi", custom_inputs=None, extra_body=None)
+    assert sent().keys() == {"messages"}
+
+
+def test_what_stands_beside_an_answer_is_kept(chat: Any, server: Any, drive: Any, merged: Any) -> None:
+    """Sources of a search, spoken answers and the like, whole and at the end of a stream."""
+    notes = [{"type": "url_citation", "url": "https://example.test"}]
+    pieces = stream_of(event(delta("Yes", annotations=notes)), event(delta("", finish="stop")))
+    server.script(ENDPOINT, reply(200, answer("Yes", annotations=notes)), pieces)
+    driven = drive(chat())
+
+    assert driven.invoke("Hi").additional_kwargs == {"annotations": notes}
+    assert merged(driven.stream("Hi")).additional_kwargs == {"annotations": notes}
+
+
 def test_another_endpoint_can_be_named_for_a_call(chat: Any, server: Any, drive: Any) -> None:
     server.script("other", reply(200, answer()))
     message = drive(chat()).invoke("Hi", model="other")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Any
 
@@ -60,6 +61,61 @@ def test_queries_and_documents_have_instructions_of_their_own(
     assert sent().get("instruction") == query
     driven.embed_documents(["a"])
     assert sent().get("instruction") == document
+
+
+def test_queries_and_documents_have_fields_of_their_own(embeddings: Any, server: Any, sent: Any, drive: Any) -> None:
+    """Cohere's models, for instance, refuse texts that do not say which of the two they are."""
+    server.script(GTE, reply(200, vectors([[1.0]])))
+    kinds = {f"{name}_params": {"input_type": f"search_{name}"} for name in ("query", "documents")}
+    driven = drive(embeddings(extra_body={"truncate": "END", "input_type": "x"}, **kinds))
+
+    driven.embed_query("a")
+    assert sent() == {"input": ["a"], "truncate": "END", "input_type": "search_query"}
+    driven.embed_documents(["a"])
+    assert sent() == {"input": ["a"], "truncate": "END", "input_type": "search_documents"}
+
+
+def test_progress_is_shown_on_request(
+    embeddings: Any, server: Any, drive: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.script(GTE, reply(200, vectors([[1.0], [2.0]])))
+    drive(embeddings(batch_size=2)).embed_documents(["a", "b", "c", "d"])
+    assert capsys.readouterr().err == ""
+    drive(embeddings(batch_size=2, show_progress=True)).embed_documents(["a", "b", "c", "d"])
+    assert "4/4" in capsys.readouterr().err
+
+
+def test_many_texts_keep_their_order_whatever_the_batches(workspace: Workspace, keep: Any, drive: Any) -> None:
+    texts = [f"text number {i}" for i in range(250)]
+    fields = {"model": GTE, "host": workspace.host, "token": workspace.token}
+    driven, alone = (
+        drive(keep(FoundationModelEmbeddings(**fields, batch_size=16))),
+        keep(FoundationModelEmbeddings(**fields)),
+    )
+    found = driven.embed_documents(texts)
+
+    assert len(found) == len(texts)
+    assert [found[i] for i in (0, 15, 16, 131, 249)] == [alone.embed_query(texts[i]) for i in (0, 15, 16, 131, 249)]
+
+
+def test_vectors_are_shortened_where_the_model_can(workspace: Workspace, keep: Any, drive: Any) -> None:
+    fields = {"host": workspace.host, "token": workspace.token, "dimensions": 64, "normalize": True}
+    vector = drive(keep(FoundationModelEmbeddings(model="databricks-qwen3-embedding-0-6b", **fields))).embed_query("a")
+    assert (len(vector), math.hypot(*vector)) == (64, pytest.approx(1))
+
+
+def test_many_queries_at_once_do_not_wait_for_each_other(embeddings: Any, server: Any) -> None:
+    server.script(GTE, reply(200, vectors([[1.0]])))
+    model = embeddings()
+
+    async def ask() -> list[Any]:
+        try:
+            return await asyncio.gather(*(model.aembed_query("a") for _ in range(50)))
+        finally:
+            await model.aclose()
+
+    assert asyncio.run(ask()) == [[1.0]] * 50
+    assert 1 < server.connections <= 50
 
 
 def test_texts_are_split_into_requests(embeddings: Any, server: Any, drive: Any) -> None:

@@ -6,6 +6,18 @@ import subprocess
 import sys
 
 HEAVY = {"langchain", "langgraph", "numpy", "pandas", "openai", "tiktoken", "transformers", "torch", "mlflow"}
+FLOOR = """
+import httpcore
+from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import BaseChatModel
+from langchain_core.outputs import ChatResult
+
+class Chat(BaseChatModel):
+    @property
+    def _llm_type(self): return "trivial"
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs): return ChatResult(generations=[])
+"""
+"""The least that a chat model on langchain-core and httpcore can import."""
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
@@ -16,6 +28,25 @@ def test_importing_loads_nothing_heavy() -> None:
     done = run("import sys, langchain_fm; print(*{name.partition('.')[0] for name in sys.modules})")
     assert set(done.stdout.split()) & HEAVY == set()
     assert "langchain_core" in done.stdout
+
+
+def modules_after(code: str) -> set[str]:
+    return set(run(f"{code}\nimport sys; print(*sys.modules)").stdout.split())
+
+
+def test_importing_loads_little_more_than_langchain_core_does() -> None:
+    """The weight is measured in modules, which do not depend on how busy the machine is."""
+    ours, floor = modules_after("import langchain_fm"), modules_after(FLOOR)
+    own = {name for name in ours if name.partition(".")[0] in ("fm_client", "langchain_fm")}
+
+    assert {name.partition(".")[0] for name in ours - floor - own} <= {"langchain_core", "pydantic", "configparser"}
+    assert len(ours) <= 1.15 * len(floor)
+
+
+def test_the_completion_model_is_imported_when_it_is_asked_for() -> None:
+    assert modules_after("import langchain_fm") & {"yaml", "tenacity", "langchain_fm._llm"} == set()
+    assert "langchain_fm._llm" in modules_after("from langchain_fm import FoundationModelLLM")
+    assert "has no attribute 'Nothing'" in run("import langchain_fm; langchain_fm.Nothing").stderr
 
 
 def test_a_missing_langchain_core_is_told_with_its_cure() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from fault_server import DONE, chunked, event, reply
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import ModelInvalidRequestError
 
+from fm_client import observe
 from fm_workspace import Workspace
 from langchain_fm import FoundationModelLLM
 
@@ -52,6 +54,21 @@ def test_several_prompts_have_their_completions_in_order(llm: Any, server: Any, 
     assert sorted(request.json["prompt"] for request in server.seen) == ["a", "b", "c"]
 
 
+def test_a_batch_is_sent_several_at_a_time(llm: Any, server: Any, drive: Any) -> None:
+    server.script("completions", reply(200, completion("x")))
+    assert drive(llm(stop=["A"])).batch([f"p{i}" for i in range(40)], stop=["B"]) == ["x"] * 40
+    assert sorted(request.json["prompt"] for request in server.seen) == sorted(f"p{i}" for i in range(40))
+    assert {tuple(request.json["stop"]) for request in server.seen} == {("B",)}
+    assert server.connections > 1
+
+
+def test_several_prompts_are_streamed_together_if_that_is_asked_for(llm: Any, server: Any, drive: Any) -> None:
+    server.script("completions", pieces(" upon", " a time"))
+    result = drive(llm(streaming=True)).generate(["a", "b"])
+    assert [generations[0].text for generations in result.generations] == [" upon a time"] * 2
+    assert result.llm_output["token_usage"]["total_tokens"] == 10
+
+
 def test_a_completion_is_streamed_to_callers_and_listeners(llm: Any, server: Any, drive: Any) -> None:
     server.script("completions", pieces(" upon", " a time"))
     listener = Listener()
@@ -92,3 +109,16 @@ def test_an_endpoint_of_the_workspace_completes(workspace: Workspace, deployed: 
     assert whole
     assert "".join(driven.stream("Once upon a time")) == whole
     assert driven.batch(["Once upon a time"] * 3) == [whole] * 3
+
+
+def test_context_variables_reach_the_calls_of_all_prompts(llm: Any, server: Any, drive: Any) -> None:
+    """Tracing hangs on it."""
+    place = ContextVar("place", default="lost")
+    found: list[str] = []
+    stop = observe(lambda call: found.append(call.context[place]) if place in call.context else found.append("lost"))
+    server.script("completions", reply(200, completion("x")))
+    place.set("kept")
+    drive(llm()).generate(["a", "b"])
+    drive(llm()).invoke("c")
+    stop()
+    assert ["kept"] * 3 == found

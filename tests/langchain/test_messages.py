@@ -110,6 +110,7 @@ def test_tool_results_in_a_users_message_go_before_it() -> None:
 IMAGE = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
 LINK = {"type": "image_url", "image_url": {"url": "https://example.test/a.png"}}
 PDF = {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBE"}}
+ENCRYPTED = {"type": "reasoning", "summary": [{"type": "summary_encrypted_text", "data": "x"}]}
 SOUND = {"type": "input_audio", "input_audio": {"data": "UklG", "format": "mp3"}}
 
 
@@ -147,7 +148,9 @@ SOUND = {"type": "input_audio", "input_audio": {"data": "UklG", "format": "mp3"}
         ({"type": "new_part", "x": 1}, {"type": "new_part", "x": 1}),
         ("", None),
         ({"type": "text", "text": ""}, None),
-        ({"type": "redacted_thinking", "data": "x"}, None),
+        ({"type": "redacted_thinking", "data": "x"}, ENCRYPTED),
+        ({"type": "reasoning", "reasoning": "", "extras": {"data": "x"}}, ENCRYPTED),
+        (ENCRYPTED, ENCRYPTED),
     ],
 )  # fmt: skip
 def test_content_blocks_of_all_dialects_become_parts_of_the_chat_format(block: Any, part: Any) -> None:
@@ -183,17 +186,25 @@ def test_a_block_that_the_chat_format_cannot_carry_is_refused_before_anything_is
             "index": 0,
         },
         {"type": "reasoning", "reasoning": "Hm", "extras": {"signature": "s1"}, "index": 0},
+        {"type": "reasoning", "reasoning": "Hm", "extras": {"signature": "s1"}, "id": "lc_1"},
         {"type": "thinking", "thinking": "Hm", "signature": "s1"},
     ],
-    ids=["service", "standard", "anthropic"],
+    ids=["service", "standard", "standard with an id", "anthropic"],
 )
-def test_signed_reasoning_of_any_spelling_goes_back_signed(block: Any) -> None:
-    message = AIMessage([block, {"type": "text", "text": "Yes"}], response_metadata={"model_provider": "anthropic"})
+@pytest.mark.parametrize("provider", ["anthropic", "databricks"])
+def test_signed_reasoning_of_any_spelling_goes_back_signed(provider: str, block: Any) -> None:
+    message = AIMessage([block, {"type": "text", "text": "Yes"}], response_metadata={"model_provider": provider})
     (wire,) = to_wire([message])
     assert wire["content"] == [
         {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm", "signature": "s1"}]},
         {"type": "text", "text": "Yes"},
     ]
+
+
+def test_encrypted_reasoning_goes_back_to_the_provider_it_is_of() -> None:
+    blocks = [{"type": "redacted_thinking", "data": "x"}, {"type": "text", "text": "Yes"}]
+    (wire,) = to_wire([AIMessage(blocks, response_metadata={"model_provider": "anthropic"})])
+    assert wire["content"] == [ENCRYPTED, {"type": "text", "text": "Yes"}]
 
 
 def test_unsigned_reasoning_of_another_provider_is_left_out() -> None:
@@ -203,6 +214,40 @@ def test_unsigned_reasoning_of_another_provider_is_left_out() -> None:
 
     assert theirs["content"] == [{"type": "text", "text": "Yes"}]
     assert [part["type"] for part in ours["content"]] == ["reasoning", "text"]
+
+
+def test_what_another_provider_did_by_itself_is_left_out() -> None:
+    content = [
+        {"type": "server_tool_call", "id": "1", "name": "web_search", "args": {}},
+        {"type": "server_tool_result", "tool_call_id": "1", "output": []},
+        {"type": "non_standard", "value": {"type": "web_search_call"}},
+        {"type": "text", "text": "Yes"},
+    ]
+    (wire,) = to_wire([AIMessage(content, response_metadata={"model_provider": "openai"})])
+    assert wire["content"] == [{"type": "text", "text": "Yes"}]
+
+
+def test_what_a_tool_shows_follows_its_result_as_a_users_message() -> None:
+    """The chat format has text only in results of tools; results of parallel calls stay together."""
+    shown = ToolMessage([{"type": "image", "base64": PNG, "mime_type": "image/png"}], tool_call_id="call_1")
+    both = ToolMessage([{"type": "text", "text": "two pages"}, PDF], tool_call_id="call_2")
+
+    assert to_wire([shown, both, ToolMessage("3", tool_call_id="call_3"), HumanMessage("And?")]) == [
+        {"role": "tool", "tool_call_id": "call_1", "content": "The result follows in the user's message."},
+        {"role": "tool", "tool_call_id": "call_2", "content": [{"type": "text", "text": "two pages"}]},
+        {"role": "tool", "tool_call_id": "call_3", "content": "3"},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "Result of tool call call_1:"},
+                IMAGE,
+                {"type": "text", "text": "Result of tool call call_2:"},
+                PDF,
+            ],
+        },
+        {"role": "user", "content": "And?"},
+    ]
+    assert [wire["role"] for wire in to_wire([shown])] == ["tool", "user"]
 
 
 def test_the_callers_messages_are_never_changed(chat: Any, server: Any) -> None:

@@ -79,6 +79,25 @@ def test_standard_blocks_carry_the_signature_and_go_back_signed(
     assert sent()["messages"][1]["content"] == PARTS
 
 
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "stream"])
+def test_encrypted_reasoning_goes_back_as_it_came(
+    version: str, is_streamed: bool, chat: Any, server: Any, sent: Any, drive: Any, merged: Any
+) -> None:
+    blocks = [
+        {"type": "reasoning", "summary": [{"type": "summary_encrypted_text", "data": data}]} for data in ("e1", "e2")
+    ]
+    parts = [*blocks, {"type": "text", "text": "It is 4"}]
+    pieces = chunked(*(event(delta([part])) for part in parts), event(delta("", finish="stop")), DONE)
+    server.script(CLAUDE, pieces if is_streamed else reply(200, answer(parts)), reply(200, answer()))
+    driven = drive(chat(model=CLAUDE, output_version=version))
+    message = merged(driven.stream("Hi")) if is_streamed else driven.invoke("Hi")
+    driven.invoke(["Hi", message, "And 3 + 3?"])
+
+    assert message.text == "It is 4"
+    assert sent()["messages"][1]["content"] == parts
+
+
 def test_text_and_a_tool_call_stay_two_blocks_in_a_stream(chat: Any, server: Any, drive: Any, merged: Any) -> None:
     call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
     server.script(

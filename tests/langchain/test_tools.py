@@ -212,6 +212,26 @@ def test_the_raw_answer_comes_along_on_request(chat: Any, server: Any, drive: An
     assert isinstance(bad["raw"], AIMessage)
 
 
+CLAUDE = "databricks-claude-sonnet-4-5"
+THINKING = {"type": "enabled", "budget_tokens": 1024}
+
+
+@pytest.mark.parametrize("where", ["constructor", "binding"])
+def test_a_model_that_thinks_is_not_forced_to_call(where: str, chat: Any, server: Any, sent: Any, drive: Any) -> None:
+    """Claude refuses that: it is asked to, and an answer without a call is an error instead of nothing."""
+    call = {"id": "1", "type": "function", "function": {"name": "Place", "arguments": '{"city": "Paris"}'}}
+    server.script(CLAUDE, reply(200, answer(None, tool_calls=[call])), reply(200, answer("In Paris.")))
+    fields = {"thinking": THINKING}
+    in_constructor = where == "constructor"
+    llm = chat(model=CLAUDE, **(fields if in_constructor else {}))
+    driven = drive(llm.with_structured_output(Place, **({} if in_constructor else fields)))
+
+    assert driven.invoke("Hi") == Place(city="Paris")
+    assert (sent()["thinking"], "tool_choice" in sent()) == (THINKING, False)
+    with pytest.raises(OutputParserException, match=r"without calling the tool: In Paris\."):
+        driven.invoke("Hi")
+
+
 @pytest.mark.parametrize(("schema", "method"), [(None, "json_schema"), (Place, "yaml")])
 def test_a_method_that_cannot_work_is_an_error(schema: Any, method: Any, chat: Any) -> None:
     with pytest.raises(InvalidRequestError, match="method"):

@@ -13,6 +13,8 @@ from fm_workspace import Workspace
 from llamaindex_fm import FoundationModelEmbedding, FoundationModelLLM, offline
 
 CHAT = "databricks-meta-llama-3-3-70b-instruct"
+CHAT_TASK = "llm/v1/chat"
+"""Said beforehand: the scripted server describes no endpoints."""
 EMBED = "databricks-gte-large-en"
 TOKEN = "token-for-tests"
 T = TypeVar("T")
@@ -105,7 +107,7 @@ def scripted(server: FaultServer, keep: Callable[[Any], Any]) -> Callable[..., F
 
     def make(endpoint: str, *answers: Any, **fields: Any) -> FoundationModelLLM:
         server.script(endpoint, *(reply(200, answer) if isinstance(answer, dict) else answer for answer in answers))
-        return keep(FoundationModelLLM(endpoint, host=server.host, token=TOKEN, **fields))
+        return keep(FoundationModelLLM(endpoint, **{"host": server.host, "token": TOKEN, "task": CHAT_TASK, **fields}))
 
     return make
 

@@ -13,6 +13,7 @@ from llama_index.core.ingestion import IngestionCache, IngestionPipeline
 from llama_index.core.ingestion.pipeline import get_transformation_hash
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers.base import BaseEventHandler
+from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 from llama_index.core.schema import TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
 from pydantic import ValidationError
@@ -107,8 +108,47 @@ def test_arguments() -> None:
     assert {model.model for model in names} == {"e"}
     with pytest.raises(ConfigurationError, match="different values"):
         FoundationModelEmbedding("e", model_name="f")
-    with pytest.raises(ValidationError, match="dimension\n"):
+    with pytest.raises(ValidationError, match="did you mean dimensions?"):
         FoundationModelEmbedding("e", dimension=3)
+
+
+# Several queries, progress
+
+
+def test_several_queries_are_one_request(caller: Any, server: FaultServer, scripted_embed: Embed) -> None:
+    model = scripted_embed("databricks-bge-large-en", vectors=[[1.0, 2.0], [3.0, 6.0]])
+    assert caller.run(model, "get_agg_embedding_from_queries", ["a", "b"]) == [2.0, 4.0]
+    assert caller.run(model, "get_agg_embedding_from_queries", ["a", "b"], lambda vectors: vectors[1]) == [3.0, 6.0]
+    assert bodies(server) == [{"input": ["a", "b"], "instruction": BGE_QUERY}] * 2
+
+
+def test_several_queries_are_cached_as_queries(caller: Any, server: FaultServer, scripted_embed: Embed) -> None:
+    model = scripted_embed("databricks-bge-large-en", embeddings_cache=SimpleKVStore())
+    for call in ("get_text_embedding", "get_query_embedding"):
+        caller.run(model, call, "a")
+    assert caller.run(model, "get_agg_embedding_from_queries", ["a"]) == [1.0, 2.0]
+    assert len(server.seen) == 2
+
+
+@pytest.mark.parametrize("size", [2048, 50])
+def test_a_bar_shows_how_many_texts_are_done(
+    caller: Any, embed_model: FoundationModelEmbedding, capfd: pytest.CaptureFixture[str], size: int
+) -> None:
+    model = embed_model.model_copy(update={"embed_batch_size": size})
+    vectors = caller.run(model, "get_text_embedding_batch", ["text"] * 230, show_progress=True)
+    shown = capfd.readouterr().err
+    assert len(vectors) == 230
+    assert shown.count("\n") == 1, "one bar, whatever the batches: each ends its line"
+    assert "230/230" in shown
+    caller.run(model, "get_text_embedding_batch", ["text"] * 2)
+    assert capfd.readouterr().err == ""
+
+
+def test_texts_of_the_cache_are_done_too(caller: Any, scripted_embed: Embed, capfd: pytest.CaptureFixture[str]) -> None:
+    model = scripted_embed(embeddings_cache=SimpleKVStore())
+    for _ in range(2):
+        caller.run(model, "get_text_embedding_batch", ["a"], show_progress=True)
+        assert "1/1" in capfd.readouterr().err
 
 
 class Recorder(BaseEventHandler):
@@ -127,6 +167,21 @@ def test_each_call_is_reported_once(caller: Any, embed_model: FoundationModelEmb
     finally:
         root.event_handlers.remove(recorder)
     assert recorder.names == ["EmbeddingStartEvent", "EmbeddingEndEvent"]
+
+
+@pytest.mark.parametrize(
+    "name", ["get_text_embedding", "get_query_embedding", "get_text_embedding_batch", "get_agg_embedding_from_queries"]
+)
+def test_each_call_is_one_span(caller: Any, embed_model: FoundationModelEmbedding, name: str) -> None:
+    """Not one for our method and one for the base class's: a tracer would show each call twice."""
+    spans, root = SimpleSpanHandler(), get_dispatcher()
+    root.add_span_handler(spans)
+    try:
+        caller.run(embed_model, name, ["a", "b"] if name.endswith(("batch", "queries")) else "a")
+    finally:
+        root.span_handlers.remove(spans)
+    ours = [span.id_ for span in spans.completed_spans if span.id_.startswith("FoundationModelEmbedding.")]
+    assert len([name for name in ours if "._" not in name]) == 1
 
 
 # Caches

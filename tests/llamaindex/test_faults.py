@@ -36,7 +36,7 @@ from llamaindex_fm import FoundationModelEmbedding, FoundationModelLLM
 
 lab = pytest.fixture(params=["sync", "async"])(laboratory)
 
-llm = functools.partial(FoundationModelLLM, ENDPOINT)
+llm = functools.partial(FoundationModelLLM, ENDPOINT, task="llm/v1/chat")
 embed_model = functools.partial(FoundationModelEmbedding, ENDPOINT)
 COMPLETIONS = {"task": "llm/v1/completions"}
 HI = [ChatMessage("Hi")]

@@ -16,6 +16,7 @@ from llama_index.core import Settings
 from llama_index.core.embeddings.loading import load_embed_model
 from llama_index.core.llms.loading import load_llm
 from llama_index.core.rate_limiter import TokenBucketRateLimiter
+from pydantic import create_model
 
 from fm_client import AsyncClient, Client, Clients, ConfigurationError, Timeout
 from llamaindex_fm import FoundationModelEmbedding, FoundationModelLLM
@@ -140,6 +141,12 @@ def test_host_and_profile_cannot_be_changed_afterwards_but_tuning_can(component:
         component.host = "https://example.com"
     component.timeout = Timeout(read=1)
     assert use(component)
+
+
+def test_a_field_of_another_model_takes_them(component: Any, kind: Any) -> None:
+    holder = create_model("Holder", component=(kind, ...), __config__={"arbitrary_types_allowed": True})
+    assert holder(component=component).component is component
+    assert holder.model_validate({"component": component}).component is component
 
 
 def test_settings_take_them(component: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from fault_server import DONE, FaultServer, chat, chunked, delta, event, reply, words
-from llama_index.core.base.llms.types import ChatMessage, MessageRole
+from llama_index.core.base.llms.types import ChatMessage, ImageBlock, MessageRole
 from llama_index.core.callbacks import (
     CallbackManager,
     CBEventType,
@@ -118,6 +118,25 @@ def test_an_unknown_argument_of_the_constructor_is_an_error_that_does_not_quote_
     assert "secret-misspelt" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("temprature", "temperature"),
+        ("contextwindow", "context_window"),
+        ("tokn", "token"),
+        ("api_key", "token"),
+        ("api_base", "host"),
+        ("additional_kwargs", "extra_body"),
+        ("max_retrys", "max_retries"),
+    ],
+)
+def test_the_name_that_was_meant_is_suggested(given: str, meant: str) -> None:
+    with pytest.raises(ValidationError, match=f"no argument '{given}'; did you mean {meant}?"):
+        FoundationModelLLM("e", **{given: "x"})
+    with pytest.raises(ValidationError, match="no argument 'zzz'$|no argument 'zzz' "):
+        FoundationModelLLM("e", zzz=1)
+
+
 def test_model_and_endpoint_are_names_of_one_argument() -> None:
     assert FoundationModelLLM(endpoint="e").model == FoundationModelLLM(model="e").model == "e"
     with pytest.raises(ConfigurationError, match="different values"):
@@ -214,6 +233,16 @@ def test_a_completion_streams(caller: Any, scripted: Scripted, name: str) -> Non
     assert [item.delta for item in items] == ["once", " upon", ""]
     assert items[-1].raw["usage"]["total_tokens"] == 4
     assert str(items[-1]).endswith("once upon")
+
+
+def test_an_image_is_refused_before_it_is_sent_where_the_model_is_known_to_take_none(
+    caller: Any, server: FaultServer, scripted: Scripted
+) -> None:
+    seen = [ChatMessage(role="user", blocks=[ImageBlock(url="https://example.com/a.png")])]
+    with pytest.raises(InvalidRequestError, match="no images"):
+        caller.run(scripted("databricks-gpt-oss-20b", chat()), "chat", seen)
+    assert server.seen == []
+    assert caller.run(scripted("mine", chat()), "chat", seen).message.content == "hello"
 
 
 # What it says of itself

@@ -83,6 +83,19 @@ print(sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
     assert run(code) == "['llamaindex_fm']"
 
 
+def test_the_import_is_little_more_than_that_of_llama_index() -> None:
+    """Budget: 1.15 of what any adapter costs. In modules, which are the same on every machine."""
+    code = """
+import sys
+from llama_index.core.llms import LLM
+from llama_index.core.base.embeddings.base import BaseEmbedding
+floor = len(sys.modules)
+import llamaindex_fm
+print(len(sys.modules) / floor)
+"""
+    assert float(run(code)) <= 1.15
+
+
 def test_a_missing_framework_is_said_with_its_cure() -> None:
     code = """
 import sys

@@ -52,7 +52,8 @@ def test_a_structured_llm_answers_with_objects(caller: Any, llm: FoundationModel
 
 
 def test_the_tool_call_is_required_in_a_stream_too(caller: Any, server: FaultServer, scripted: Scripted) -> None:
-    items(caller, scripted("e", chunked(*words("no"), DONE)))
+    with pytest.raises(ValueError, match="called no tool; it said: 'no'"):  # and not an object without content
+        items(caller, scripted("e", chunked(*words("no"), DONE)))
     assert server.seen[0].json["tool_choice"] == "required"
 
 

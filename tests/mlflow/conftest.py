@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
+import mlflow
 import pytest
 from deployments_api import Asked
 from mlflow.deployments.interface import plugin_store
+from traces import Traces
 
 from fm_workspace import Workspace
 from mlflow_fm import FoundationModelDeploymentClient, _settings
@@ -50,3 +53,15 @@ def ask(request: pytest.FixtureRequest) -> Iterator[Asked]:
         return
     with asyncio.Runner() as runner:
         yield Asked(runner.get_loop())
+
+
+@pytest.fixture
+def traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Traces]:
+    """Traces are kept in files, which MLflow can do without a database, and are there when the call returns."""
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
+    monkeypatch.setenv("MLFLOW_MODEL_CATALOG_URI", "")  # its prices are not looked up on the network
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(str(tmp_path / "mlruns"))
+    yield Traces()
+    mlflow.set_tracking_uri(before)

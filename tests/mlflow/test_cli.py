@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from click.testing import CliRunner, Result
 from deployments_api import CHAT, GTE, user
 from mlflow.deployments import BaseDeploymentClient
 from mlflow.deployments.cli import commands
+from mlflow.exceptions import MlflowException
 
 import fm_client
 import mlflow_fm
@@ -44,7 +46,7 @@ def installed(tmp_path: Path) -> dict[str, str]:
 
 
 def test_the_module_has_what_mlflow_looks_for_and_one_client_class() -> None:
-    classes = [value for value in vars(mlflow_fm).values() if isinstance(value, type)]
+    classes = [value for _, value in inspect.getmembers(mlflow_fm, inspect.isclass)]
     assert [each for each in classes if issubclass(each, BaseDeploymentClient)] == [FoundationModelDeploymentClient]
     assert callable(mlflow_fm.run_local)
     assert callable(mlflow_fm.target_help)
@@ -134,3 +136,37 @@ def test_texts_of_the_command_line_are_embedded(run: Callable[..., Result], tmp_
     (tmp_path / "body.json").write_text('{"input": ["a", "b", "c"]}', encoding="utf-8")
     answered = run("predict", "-t", "fm", "--endpoint", GTE, "-I", str(tmp_path / "body.json"))
     assert len(json.loads(answered.output)["data"]) == 3
+
+
+def test_an_endpoint_is_updated_and_deleted_by_the_command_line(
+    run: Callable[..., Result], client: FoundationModelDeploymentClient, tmp_path: Path
+) -> None:
+    path = tmp_path / "config.json"
+    for version in ("3", "4"):
+        entity = {"entity_name": "main.default.llama", "entity_version": version, "max_provisioned_throughput": 1000}
+        path.write_text(json.dumps({"served_entities": [entity]}), encoding="utf-8")
+        if version == "3":
+            client.create_endpoint("by-command", {"config": f"@{path}"})
+        else:
+            run("update-endpoint", "-t", "fm", "--endpoint", "by-command", "-C", f"config=@{path}")
+    assert client.get_endpoint("by-command").config.served_entities[0].entity_version == "4"
+    run("update-endpoint", "-t", "fm", "--endpoint", "by-command", "-C", f"served_entities={json.dumps([entity])}")
+    assert run("delete-endpoint", "-t", "fm", "--endpoint", "by-command").exit_code == 0
+    assert "by-command" not in run("list-endpoints", "-t", "fm").output
+
+
+def test_explain_is_refused_with_the_reason(
+    client: FoundationModelDeploymentClient, run: Callable[..., Result], tmp_path: Path
+) -> None:
+    pytest.importorskip("pandas", reason="MLflow's command line reads the input with pandas, which skinny lacks")
+    (tmp_path / "body.json").write_text(json.dumps([user("Hi")]), encoding="utf-8")
+    with pytest.raises(MlflowException, match="no explanations") as caught:
+        run("explain", "-t", "fm", "--endpoint", CHAT, "-I", str(tmp_path / "body.json"))
+    assert caught.value.error_code == "NOT_IMPLEMENTED"
+
+
+def test_create_endpoint_of_mlflows_command_line_fails_for_every_target(run: Callable[..., Result]) -> None:
+    """Ours is to say what to do instead; when this fails, MLflow has mended it, and `help` and the docs can say so."""
+    with pytest.raises(TypeError, match="unexpected keyword argument 'endpoint'"):
+        run("create-endpoint", "-t", "fm", "--endpoint", "never")
+    assert "fails for every target" in run("help", "-t", "fm").output

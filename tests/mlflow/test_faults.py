@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import pytest
@@ -32,7 +31,8 @@ from matrix_http import EXPIRED
 from mlflow.exceptions import MlflowException
 
 import fm_client as fm
-from mlflow_fm import FoundationModelDeploymentClient, _settings
+from mlflow_fm import FoundationModelDeploymentClient
+from mlflow_fm._settings import MAX_RETRIES
 
 lab = pytest.fixture(params=["sync", "async"])(laboratory)
 
@@ -92,10 +92,9 @@ def test_a_fault_of_the_service_comes_to_what_the_core_makes_of_it(rig: Rig, row
 def test_nobody_but_the_core_sends_again(
     rig: Rig, name: str, retries: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """H2: the service sees the core's max_retries + 1 attempts, whatever MLflow's own clients would add."""
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
-    monkeypatch.setenv("MLFLOW_DEPLOYMENT_CLIENT_HTTP_REQUEST_MAX_RETRIES", "7")
-    monkeypatch.setattr(_settings, "Client", partial(fm.Client, max_retries=retries))
+    """H2: the service sees as many repeats as MLflow's variable says, and no layer multiplies them."""
+    if retries is not None:
+        monkeypatch.setenv(MAX_RETRIES, str(retries))
     rig.play(limited(retries), ALL[name])
 
 

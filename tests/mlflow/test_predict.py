@@ -18,7 +18,14 @@ from mlflow.exceptions import MlflowException
 from fm_client import Client, Timeout
 from fm_workspace import Workspace
 from mlflow_fm import FoundationModelDeploymentClient
-from mlflow_fm._settings import PREDICT_TIMEOUT, TOTAL_TIMEOUT, clients_for, predict_timeout
+from mlflow_fm._settings import (
+    MAX_RETRIES,
+    PREDICT_TIMEOUT,
+    REQUEST_TIMEOUTS,
+    TOTAL_TIMEOUT,
+    clients_for,
+    predict_timeout,
+)
 from mlflow_fm._targets import Target
 
 TOOL = {
@@ -183,7 +190,7 @@ def test_the_time_limit_of_the_environment_ends_a_call(
 @pytest.mark.parametrize(
     ("single", "total", "limits"),
     [
-        (None, None, None),
+        (None, None, (300.0, 300.0)),
         ("60", None, (60.0, 300.0)),
         ("900", None, (900.0, 900.0)),
         (None, "600", (300.0, 600.0)),
@@ -191,12 +198,12 @@ def test_the_time_limit_of_the_environment_ends_a_call(
     ],
 )
 def test_mlflows_two_time_limits_are_kept(
-    monkeypatch: pytest.MonkeyPatch, single: str | None, total: str | None, limits: tuple[float, float] | None
+    monkeypatch: pytest.MonkeyPatch, single: str | None, total: str | None, limits: tuple[float, float]
 ) -> None:
     for variable, value in ((PREDICT_TIMEOUT, single), (TOTAL_TIMEOUT, total)):
         if value is not None:
             monkeypatch.setenv(variable, value)
-    assert predict_timeout() == (limits and Timeout(read=limits[0], total=limits[1]))
+    assert predict_timeout() == Timeout(read=limits[0], total=limits[1])
     assert predict_timeout(2.5) == 2.5
 
 
@@ -208,6 +215,42 @@ def test_a_time_limit_that_is_none_is_refused(
     with pytest.raises(MlflowException, match=PREDICT_TIMEOUT) as caught:
         client.predict(endpoint=CHAT, inputs=user("Hi"))
     assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
+
+
+@pytest.mark.parametrize("variable", REQUEST_TIMEOUTS)
+def test_requests_that_are_no_queries_have_a_time_limit_of_their_own(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "0.3")
+    monkeypatch.setenv(MAX_RETRIES, "0")
+    client = client_of(server)
+    server.default = silence(3)
+    with pytest.raises(MlflowException) as caught:
+        client.get_endpoint("e")
+    assert caught.value.error_code == "DEADLINE_EXCEEDED"
+    server.script("e", chunked(0.6, *words("late"), DONE))
+    assert next(client.predict_stream(endpoint="e", inputs=user("Hi"))).choices, "queries are another matter"
+
+
+@pytest.mark.parametrize("repeats", [0, 1, 3])
+def test_requests_are_repeated_as_often_as_the_environment_says(
+    server: FaultServer, ask: Asked, monkeypatch: pytest.MonkeyPatch, repeats: int
+) -> None:
+    monkeypatch.setenv(MAX_RETRIES, str(repeats))
+    server.script("e", reply(503, {"message": "busy"}, **{"Retry-After": "0"}))
+    with pytest.raises(MlflowException):
+        ask.predict(client_of(server), endpoint="e", inputs=user("Hi"))
+    assert server.attempts("e") == repeats + 1
+
+
+@pytest.mark.parametrize("value", ["-1", "many", "2.5", "21"])
+def test_a_number_of_repeats_that_is_none_is_refused(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv(MAX_RETRIES, value)
+    with pytest.raises(MlflowException, match=f"{value}'?$") as caught:
+        client_of(server).predict(endpoint="e", inputs=user("Hi"))
+    assert (caught.value.error_code, server.seen) == ("INVALID_PARAMETER_VALUE", [])
 
 
 def test_mlflow_finds_the_target_by_its_environment_variable(

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from vendor_clouds import ACCESS_KEY, PROJECT, REGION, Bedrock, Vertex, service_account
+from vendor_clouds import ACCESS_KEY, PROJECT, REGION, Bedrock, Vertex, VertexClaude, service_account
 from vendor_fakes import AI21, Anthropic, Cohere
 from vendor_server import KEY, VendorServer
 from workspace_api import Api
@@ -45,7 +45,7 @@ def config(server: VendorServer, key: str = KEY) -> dict[str, Any]:
     if isinstance(server, Bedrock):
         keys = {"aws_access_key_id_plaintext": ACCESS_KEY, "aws_secret_access_key_plaintext": key}
         return {"amazon_bedrock_config": {"aws_region": REGION, "bedrock_provider": "Anthropic", **keys}}
-    if isinstance(server, Vertex):
+    if isinstance(server, (Vertex, VertexClaude)):
         account = service_account(server, private_key())
         place = {"project_id": PROJECT, "region": REGION}
         return {"google_cloud_vertex_ai_config": {**place, "private_key_plaintext": account}}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from vendor_fakes import ARGUMENTS, EVENTS, text_of
+from vendor_fakes import ARGUMENTS, EVENTS, Anthropic, text_of
 from vendor_server import ANSWER_TOKENS, JSON, KEY, PROMPT_TOKENS, Asked, Said, Turn, VendorServer, sse
 
 ACCESS_KEY = "AKIAKEYFORTESTS00000"
@@ -197,7 +197,26 @@ class Vertex(VendorServer):
         )
 
 
-def service_account(server: Vertex, private_key: str) -> str:
+class VertexClaude(Anthropic):
+    """Claude on Vertex AI: `…/publishers/anthropic/models/{m}:rawPredict`, Anthropic's bodies behind Google's login."""
+
+    name = "google-cloud-vertex-ai"
+
+    def respond(self, asked: Asked) -> Said:
+        """The token page is no model."""
+        return Vertex.respond(self, asked) if asked.path == "/token" else super().respond(asked)  # type: ignore[arg-type]  # it does not look at itself
+
+    def refusal(self, asked: Asked) -> Said | None:
+        place = f"/projects/{PROJECT}/locations/{REGION}/publishers/anthropic/models/"
+        right = asked.headers.get("authorization") == f"Bearer {TOKEN}" and place in asked.path
+        right = right and asked.body.get("anthropic_version") == "vertex-2023-10-16" and "model" not in asked.body
+        return None if right else Said(401, self.error(401, f"{asked.path}: {sorted(asked.body)}"), JSON)
+
+    def message(self, asked: Asked) -> dict[str, Any]:
+        return {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "content": []}
+
+
+def service_account(server: VendorServer, private_key: str) -> str:
     """The key file of a service account that gets its tokens from `server`."""
     return json.dumps(
         {

@@ -26,6 +26,17 @@ def test_hosted_endpoints_exist_from_the_start(api: Api) -> None:
     assert entity["state"]["deployment"] == "DEPLOYMENT_READY"
 
 
+def test_an_endpoint_says_of_which_type_it_is(api: Api) -> None:
+    api.created("pt-typed", provisioned(LLAMA, "2"))
+    api.created("external-typed", EXTERNAL)
+    types = {name: api.get(name)["endpoint_type"] for name in (CHAT, "pt-typed", "external-typed")}
+    assert types == {
+        CHAT: "FOUNDATION_MODEL_API",
+        "pt-typed": "FOUNDATION_MODEL_API",
+        "external-typed": "EXTERNAL_MODEL",
+    }
+
+
 @pytest.mark.parametrize("name", RETIRED_SINCE_2024)
 def test_retired_models_are_not_served(api: Api, name: str) -> None:
     answer = api.query(name, {"messages": [{"role": "user", "content": "Hello"}]})

@@ -6,17 +6,24 @@ Cohere is asked directly, the others through litellm, which is not in the develo
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from vendor_api import MODELS, SERVERS, TOOL, connected, model, private_key
+from vendor_clouds import VertexClaude
 from vendor_fakes import CACHED, SIGNATURE
 from vendor_server import ANSWER_TOKENS, KEY, PROMPT_TOKENS, VendorServer
 from workspace_api import CONTROL, Api
+
+from fm_workspace._litellm import imported
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # litellm's warnings are not ours to mend
 Start = Callable[..., Api]
@@ -35,7 +42,15 @@ def playing(name: str) -> VendorServer:
     """The server that plays a vendor, if this environment can ask that vendor."""
     if name != "cohere" and importlib.util.find_spec("litellm") is None:
         pytest.skip("litellm is not installed here: make test-providers")
+    if name != "cohere":
+        loaded()
     return SERVERS[name]()
+
+
+@functools.cache
+def loaded() -> object:
+    """litellm, imported before the clock of a request runs: it takes seconds."""
+    return imported()
 
 
 def asks(text: str, **more: Any) -> dict[str, Any]:
@@ -122,6 +137,39 @@ def test_texts_are_embedded(start: Start, name: str) -> None:
         assert body["usage"]["prompt_tokens"] > 0
         short = api.query("ext", {"input": "a", "encoding_format": "base64"}).json()
         assert short["data"][0]["embedding"] == "AACAPwAAAD8="
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_claude_on_vertex_is_asked_in_anthropics_words_behind_googles_login(start: Start, stream: bool) -> None:
+    playing("google-cloud-vertex-ai")
+    with VertexClaude() as server:
+        api = connected(start, server, name="claude-sonnet-4-5@20250929")
+        if stream:
+            choices = [choice for chunk in api.events("ext", asks("Hello", stream=True)) for choice in chunk["choices"]]
+            assert "".join(choice["delta"].get("content") or "" for choice in choices) == "Echo: Hello"
+        else:
+            answer = api.query("ext", asks("Hello"))
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["choices"][0]["message"]["content"] == "Echo: Hello"
+            assert answer.json()["usage"]["prompt_tokens"] == PROMPT_TOKENS
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cohere.command-r-plus-v1:0", "ai21.jamba-1-5-large-v1:0", "amazon.nova-pro-v1:0", "eu.amazon.nova-lite-v1:0"],
+)
+def test_all_families_on_bedrock_converse(start: Start, name: str) -> None:
+    with playing("amazon-bedrock") as server:
+        assert connected(start, server, name=name).text("ext", "Hello") == "Echo: Hello"
+        assert server.seen[-1].path.endswith("/converse")
+
+
+def test_coheres_embeddings_on_bedrock_are_invoked(start: Start) -> None:
+    with playing("amazon-bedrock") as server:
+        api = connected(start, server, "embeddings", name="cohere.embed-english-v3")
+        answer = api.query("ext", {"input": ["a", "abc"]})
+        assert answer.status_code == 200, answer.text
+        assert [each["embedding"] for each in answer.json()["data"]] == [[1.0, 0.5], [3.0, 0.5]]
 
 
 def test_cohere_is_told_whether_a_text_is_a_query(start: Start) -> None:
@@ -264,6 +312,9 @@ def test_no_parameter_leads_elsewhere(start: Start, vendor: VendorServer) -> Non
         answer = api.query("ext", asks("Hello", extra_params={name: "http://127.0.0.1:9"}))
         assert answer.status_code == 400
         assert api.query("ext", asks("Hello", **{name: "x"})).status_code == 400
+    for name in ("metadata", "store", "service_tier"):  # which the workspace takes for models of OpenAI
+        answer = api.query("ext", asks("Hello", **{name: "x"}))
+        assert (answer.status_code, name in answer.text) == (400, True)
     assert vendor.seen == []
 
 
@@ -279,3 +330,21 @@ def test_the_machines_own_settings_lead_nowhere_else(
         monkeypatch.setenv(name, "key-of-the-machine")
     assert connected(start, vendor).text("ext", "Hello") == "Echo: Hello"
     assert "key-of-the-machine" not in str([asked.headers for asked in vendor.seen])
+
+
+def test_loading_litellm_asks_nobody_and_reads_no_file_of_variables(tmp_path: Path) -> None:
+    playing("anthropic")
+    (tmp_path / ".env").write_text("FM_READ_FROM_A_FILE=1\n", encoding="utf-8")
+    code = """
+import os, socket, time
+asked = []
+socket.getaddrinfo = lambda *args, **kwargs: asked.append(args)
+socket.socket.connect = lambda self, address: asked.append(address)
+from fm_workspace._litellm import imported
+imported()
+time.sleep(1)
+print(asked, "FM_READ_FROM_A_FILE" in os.environ)
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "[] False\n", done.stdout + done.stderr

@@ -1,0 +1,200 @@
+"""Calls that LangChain or LlamaIndex make: one span with all of it, with their own autologging and without."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import warnings
+from collections.abc import AsyncIterable, Callable, Iterator
+from typing import Any
+
+import mlflow
+import pytest
+from deployments_api import CHAT, GTE
+from fault_server import FaultServer, reply
+from traces import Traces
+
+import mlflow_fm
+
+BATCHES = 3
+USED = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
+COMPLETION = {
+    "id": "c",
+    "model": "m-1",
+    "choices": [{"index": 0, "text": "hello", "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+}
+
+
+def finish(result: Any) -> Any:
+    """The result, read to its end; of a coroutine, what it comes to."""
+    if inspect.isawaitable(result) or isinstance(result, AsyncIterable):
+        return asyncio.run(_afinish(result))
+    return list(result) if inspect.isgenerator(result) else result
+
+
+async def _afinish(result: Any) -> Any:
+    if inspect.isawaitable(result):
+        result = await result
+    return [item async for item in result] if isinstance(result, AsyncIterable) else result
+
+
+@pytest.fixture
+def langchain() -> Iterator[Any]:
+    yield from _autologged("langchain", "langchain")
+
+
+@pytest.fixture
+def llama_index() -> Iterator[Any]:
+    yield from _autologged("llama_index.core", "llama_index")
+
+
+def _autologged(framework: str, flavor: str) -> Iterator[Any]:
+    pytest.importorskip(framework)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own, while it imports
+        module = getattr(mlflow, flavor)
+        module.autolog(silent=True)
+        yield module
+        module.autolog(disable=True, silent=True)
+
+
+@pytest.fixture(autouse=True)
+def recorded(traces: Traces) -> Iterator[None]:
+    mlflow_fm.autolog(prices={"completions": (1.0, 2.0)})
+    yield
+    mlflow_fm.autolog(disable=True)
+
+
+def chat_model() -> Any:
+    from langchain_fm import ChatFoundationModel
+
+    return ChatFoundationModel(model=CHAT, host="local")
+
+
+def llm() -> Any:
+    from llamaindex_fm import FoundationModelLLM
+
+    return FoundationModelLLM(CHAT, host="local")
+
+
+def embedding() -> Any:
+    from llamaindex_fm import FoundationModelEmbedding
+
+    return FoundationModelEmbedding(GTE, host="local", embed_batch_size=2)
+
+
+LANGCHAIN: dict[str, Callable[[], Any]] = {
+    "invoke": lambda: chat_model().invoke("Hi"),
+    "ainvoke": lambda: chat_model().ainvoke("Hi"),
+    "stream": lambda: chat_model().stream("Hi"),
+    "astream": lambda: chat_model().astream("Hi"),
+}
+LLAMA_INDEX: dict[str, Callable[[], Any]] = {
+    "complete": lambda: llm().complete("Hi"),
+    "acomplete": lambda: llm().acomplete("Hi"),
+    "stream_complete": lambda: llm().stream_complete("Hi"),
+}
+
+
+def check_completed(span: Any, traces: Traces, *, streamed: bool) -> None:
+    """The span has all that is known of a chat, and its trace counts that once."""
+    usage = span.attributes["mlflow.chat.tokenUsage"]
+    assert usage == traces.last().info.token_usage and usage["output_tokens"] > 0
+    assert (CHAT, "databricks", CHAT) == tuple(
+        span.attributes[name] for name in ("mlflow.llm.model", "mlflow.llm.provider", "fm.endpoint")
+    )
+    assert span.attributes["fm.request_id"] and 1 == span.attributes["fm.requests"]
+    assert streamed == ("fm.time_to_first_token" in span.attributes)
+
+
+@pytest.mark.parametrize("way", LANGCHAIN)
+def test_the_span_of_langchain_is_completed_and_not_doubled(langchain: Any, traces: Traces, way: str) -> None:
+    finish(LANGCHAIN[way]())
+    check_completed(traces.only(), traces, streamed="stream" in way)
+
+
+@pytest.mark.parametrize("way", LLAMA_INDEX)
+def test_the_span_of_llama_index_is_completed_and_not_doubled(llama_index: Any, traces: Traces, way: str) -> None:
+    finish(LLAMA_INDEX[way]())
+    check_completed(traces.only(), traces, streamed="stream" in way)
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+def test_in_a_chain_the_tokens_count_once(langchain: Any, traces: Traces, way: str) -> None:
+    from langchain_core.prompts import ChatPromptTemplate
+
+    chain = ChatPromptTemplate.from_template("{text}") | chat_model()
+    finish(getattr(chain, way)({"text": "Hi"}))
+    assert 3 == len(traces.all())
+    (span,) = [span for span in traces.all() if "mlflow.chat.tokenUsage" in span.attributes]
+    check_completed(span, traces, streamed=False)
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+def test_completions_get_the_usage_and_cost_that_langchain_leaves_out(
+    langchain: Any, traces: Traces, server: FaultServer, way: str
+) -> None:
+    from langchain_fm import FoundationModelLLM
+
+    server.script("completions", reply(200, COMPLETION))
+    model = FoundationModelLLM(model="completions", host=server.host, token="token-for-tests")
+    finish(getattr(model, way)("Hi"))
+    assert USED == traces.only().attributes["mlflow.chat.tokenUsage"]
+    assert {"input_cost": 3e-6, "output_cost": 4e-6, "total_cost": 7e-6} == traces.only().attributes["mlflow.llm.cost"]
+
+
+@pytest.mark.parametrize("inline", [False, True])
+@pytest.mark.parametrize("way", ["generate", "agenerate"])
+def test_several_prompts_at_once_count_once_each(
+    langchain: Any, traces: Traces, server: FaultServer, way: str, inline: bool
+) -> None:
+    from langchain_fm import FoundationModelLLM
+
+    langchain.autolog(silent=True, run_tracer_inline=inline)
+    server.script("completions", reply(200, COMPLETION))
+    model = FoundationModelLLM(model="completions", host=server.host, token="token-for-tests")
+    # In a context of its own, because MLflow leaves the span of one of the prompts active in it.
+    contextvars.copy_context().run(lambda: finish(getattr(model, way)(["a", "b", "c"])))
+    used = [span.attributes["mlflow.chat.tokenUsage"] for span in traces.all() if "fm.requests" in span.attributes]
+    assert 3 * USED["total_tokens"] == sum(usage["total_tokens"] for usage in used)
+
+
+def test_embeddings_of_langchain_which_it_does_not_trace_have_a_span(langchain: Any, traces: Traces) -> None:
+    from langchain_fm import FoundationModelEmbeddings
+
+    FoundationModelEmbeddings(model=GTE, host="local").embed_documents(["a", "b"])
+    assert f"embed {GTE}" == traces.only().name
+
+
+def test_embeddings_of_llama_index_count_all_their_batches_once(llama_index: Any, traces: Traces) -> None:
+    embedding().get_text_embedding_batch(["one"] * 2 * BATCHES)
+    span = traces.only()
+    assert "EMBEDDING" == span.span_type and BATCHES == span.attributes["fm.requests"]
+    assert 2 * BATCHES == span.attributes["mlflow.chat.tokenUsage"]["input_tokens"]
+
+
+def test_a_stream_whose_span_llama_index_ends_too_soon_is_recorded_beside_it(llama_index: Any, traces: Traces) -> None:
+    finish(llm().astream_complete("Hi"))
+    used = [span for span in traces.all() if "mlflow.chat.tokenUsage" in span.attributes]
+    assert 1 == len(used) and used[0].attributes["fm.time_to_first_token"] > 0
+
+
+@pytest.mark.parametrize("way", [*LANGCHAIN, *LLAMA_INDEX])
+def test_without_autologging_of_the_framework_the_span_is_ours(traces: Traces, way: str) -> None:
+    pytest.importorskip("langchain_core" if way in LANGCHAIN else "llama_index.core")
+    finish((LANGCHAIN | LLAMA_INDEX)[way]())
+    assert f"chat {CHAT}" == traces.only().name
+    check_completed(traces.only(), traces, streamed="stream" in way)
+
+
+def test_a_failed_call_leaves_the_error_to_the_framework(langchain: Any, traces: Traces, server: FaultServer) -> None:
+    from langchain_fm import ChatFoundationModel
+
+    server.script("ep", reply(400, {"error_code": "BAD_REQUEST", "message": "no"}))
+    with pytest.raises(Exception, match="no"):
+        ChatFoundationModel(model="ep", host=server.host, token="token-for-tests").invoke("Hi")
+    span = traces.only()
+    assert "ERROR" == span.status.status_code.value and 1 == len(span.events)
+    assert "ep" == span.attributes["fm.endpoint"]
