@@ -140,7 +140,7 @@ class DataPlane:
         endpoint, task = call.endpoint, call.task
         call.entry.served = entity.name
         model = endpoint.tags.get("fm_model_name") or response_model(entity.model)
-        query = Query(endpoint.name, task, model, call.body, _quirks(endpoint, entity))
+        query = Query(endpoint.name, task, model, call.body, _quirks(endpoint, entity), len(call.entry.request))
         external, engine = entity.external, self.agent if task in AGENT_TASKS.values() else self.engine
         answer = await (self.providers.answer(external, query) if external else engine.answer(query))
         return self._response(call, answer)

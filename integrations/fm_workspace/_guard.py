@@ -69,6 +69,7 @@ class Guard:
     def _caller(self, scope: Scope) -> Caller:
         """Who asks; refused before anything else of the request is looked at."""
         headers: list[tuple[bytes, bytes]] = scope["headers"]
+        _check_size(headers, self._rules.limits.header_bytes)
         _check_host(_values(headers, b"host"), self._rules.host_names)
         _check_origin(_values(headers, b"origin"), self._rules.host_names)
         return _check_token(_values(headers, b"authorization"), self._rules.callers)
@@ -156,6 +157,12 @@ def _without_port(authority: str) -> str:
 
 def _is_port(text: str) -> bool:
     return not text or (text[0] == ":" and text[1:].isascii() and text[1:].isdigit())
+
+
+def _check_size(headers: list[tuple[bytes, bytes]], most: int) -> None:
+    # The parser bounds only heads that come in several pieces.
+    if sum(len(name) + len(value) + 4 for name, value in headers) > most:
+        raise ServiceError(431, "BAD_REQUEST", f"The headers exceed the limit of {most} bytes.")
 
 
 def _check_host(hosts: list[str], allowed: frozenset[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
@@ -21,6 +22,8 @@ from ._vectors import embed, encoded
 from ._words import overlap
 
 REASONING = "Simulated reasoning: the rules read the request and chose the answer below."
+LARGE_BYTES = 64 * 1024
+"""Of a request that may take a while to answer: most are far smaller, and quicker than the change of threads."""
 DEFAULT_CLAUDE_TOKENS = 1_000
 """Where hosted Claude Sonnet 4 stops if no max_tokens is given (its published limit)."""
 
@@ -34,15 +37,19 @@ class SimulatedEngine:
     """
 
     async def answer(self, query: Query) -> Answer:
-        """The answer to one query."""
-        if query.task == TASKS["embeddings"]:
-            return Whole(_embeddings(query))
-        if query.task == RESPONSES:
-            return _items(query)
-        return _chat(query) if query.task == TASKS["chat"] else _completion(query)
+        """The answer to one query. A large one is thought about in a thread, so that it holds up no other."""
+        return await asyncio.to_thread(_answered, query) if query.size > LARGE_BYTES else _answered(query)
 
     async def aclose(self) -> None:
         """There is nothing to let go of."""
+
+
+def _answered(query: Query) -> Answer:
+    if query.task == TASKS["embeddings"]:
+        return Whole(_embeddings(query))
+    if query.task == RESPONSES:
+        return _items(query)
+    return _chat(query) if query.task == TASKS["chat"] else _completion(query)
 
 
 def _chat(query: Query) -> Answer:
