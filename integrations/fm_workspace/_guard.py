@@ -7,6 +7,7 @@ import traceback
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -60,11 +61,9 @@ class Guard:
             await error.response()(scope, receive, reply)
             return
         scope["fm_workspace"] = asked
-        try:
-            await self._admitted(asked.caller, scope, receive, reply)
-        finally:
-            if scope["path"].startswith(CONTROL) and scope["method"] in _WITH_BODY:
-                self._audit(asked, scope["method"], scope["path"], reply.status)
+        if scope["path"].startswith(CONTROL) and scope["method"] in _WITH_BODY:
+            reply.on_status = partial(self._audit, asked, scope["method"], scope["path"])
+        await self._admitted(asked.caller, scope, receive, reply)
 
     def _caller(self, scope: Scope) -> Caller:
         """Who asks; refused before anything else of the request is looked at."""
@@ -203,11 +202,14 @@ class _Reply:
         self._seconds = seconds
         self.request_id = str(uuid.uuid4())
         self.status = 0
+        self.on_status: Callable[[int], None] = lambda status: None
+        """Told the status before the client is."""
 
     async def __call__(self, message: Message) -> None:
         """Send one message."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self.on_status(self.status)
             own = (b"x-request-id", self.request_id.encode())
             message["headers"] = [*message["headers"], own, *_SAFE_HEADERS]
         async with asyncio.timeout(self._seconds):

@@ -70,6 +70,8 @@ def _is_public(address: Address) -> bool:
 
 def _is_odd_number(host: str) -> bool:
     """Whether a host is a number in a spelling that resolvers take for an address: 2130706433, 0x7f.1, 127.1."""
+    if ":" in host:
+        return False
     last = host.rstrip(".").rpartition(".")[2]
     if not (last.isdigit() or last.startswith("0x")):
         return False
