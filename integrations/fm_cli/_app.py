@@ -89,11 +89,15 @@ def start(
     deploy_seconds: Annotated[float, typer.Option(min=0.0, help="How long a deployment takes.")] = 0.0,
     allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Listen where others can reach it.")] = False,
     host_name: Annotated[list[str] | None, typer.Option(help="A name that others call it by; repeatable.")] = None,
+    provider_network: Annotated[
+        list[str] | None, typer.Option(help="A network that providers may be in, such as 10.1.0.0/16; repeatable.")
+    ] = None,
 ) -> None:
     """Serve the embedded workspace until Ctrl-C.
 
     Prints its address and token, as lines to paste into a shell. The token is made at random unless FM_WORKSPACE_TOKEN
-    has one; the key of an upstream server is read from FM_UPSTREAM_API_KEY.
+    has one, and with --state it is the same the next time. FM_WORKSPACE_QUERY_TOKEN and FM_WORKSPACE_READ_TOKEN are for
+    users who may do less. The key of an upstream server is read from FM_UPSTREAM_API_KEY.
     """
     if (engine is Engine.UPSTREAM) != (upstream_url is not None):
         raise typer.BadParameter("--engine upstream and --upstream-url belong together")
@@ -102,8 +106,9 @@ def start(
     with failures():
         from ._workspace import run
 
-        names = tuple(host_name or ())
-        run(WorkspaceOptions(host, port, state, upstream_url, upstream_model, deploy_seconds, allow_remote, names))
+        names, networks = tuple(host_name or ()), tuple(provider_network or ())
+        upstream = (upstream_url, upstream_model)
+        run(WorkspaceOptions(host, port, state, *upstream, deploy_seconds, allow_remote, names, networks))
 
 
 @app.command(epilog=EXIT_CODES)

@@ -62,3 +62,4 @@ class WorkspaceOptions:
     deploy_seconds: float = 0.0
     allow_remote: bool = False
     host_names: tuple[str, ...] = ()
+    provider_networks: tuple[str, ...] = ()

@@ -3,6 +3,8 @@
 try:
     from ._bounds import Limits
     from ._upstream import Upstream
+    from ._urls import LOOPBACK_NETWORKS
+    from ._vault import installation_token
     from ._workspace import Workspace, local, serve
 except ModuleNotFoundError as exc:  # a front door may say what is missing before it can be opened
     if exc.name not in ("fastapi", "h11", "starlette", "uvicorn"):
@@ -11,4 +13,4 @@ except ModuleNotFoundError as exc:  # a front door may say what is missing befor
         'the embedded workspace needs FastAPI and uvicorn: pip install "fm-integrations[workspace]"'
     ) from exc
 
-__all__ = ["Limits", "Upstream", "Workspace", "local", "serve"]
+__all__ = ["LOOPBACK_NETWORKS", "Limits", "Upstream", "Workspace", "installation_token", "local", "serve"]

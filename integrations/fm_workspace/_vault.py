@@ -13,6 +13,7 @@ HOME_VARIABLE = "FM_WORKSPACE_HOME"
 HOME = "~/.fm-workspace"
 """Where the key is kept, unless FM_WORKSPACE_HOME names another directory."""
 KEY_FILE = "key"
+TOKEN_FILE = "token"  # noqa: S105  # a file's name
 KEY_BYTES = 32
 NONCE_BYTES = 12
 """96 bits, made at random for each text: what NIST SP 800-38D asks of GCM."""
@@ -84,6 +85,11 @@ class Encrypted:
 def home_directory() -> Path:
     """Where this installation keeps its key."""
     return Path(os.environ.get(HOME_VARIABLE) or HOME).expanduser()
+
+
+def installation_token() -> str:
+    """The token of this installation: random, kept in a file that only its owner reads."""
+    return kept(home_directory() / TOKEN_FILE, lambda: secrets.token_urlsafe(KEY_BYTES).encode()).decode()
 
 
 def kept(path: Path, make: Callable[[], bytes]) -> bytes:
