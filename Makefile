@@ -8,7 +8,7 @@ SOURCES := $(wildcard integrations langchain_fm llamaindex_fm mlflow_fm tests be
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-mlflow test-providers test-schema soak check format wheel requirements clean
+.PHONY: help install demo test test-mlflow test-providers test-schema soak bench check format wheel requirements clean
 
 help:  ## Show these commands
 	@sed -n 's/^\([a-z-]*\):.*##/\1 /p' $(firstword $(MAKEFILE_LIST)) | awk '{ name = $$1; $$1 = ""; printf "  make %-15s%s\n", name, $$0 }'
@@ -66,6 +66,12 @@ SOAK_SECONDS ?= 60
 soak: $(STAMP)  ## Storm the client with faults for SOAK_SECONDS (60), and see that every call adds up
 	$(BIN)/python -m benchmarks.soak --seconds $(SOAK_SECONDS)
 
+# BENCH=full takes an hour, and tries what a short run leaves out; DOCS=1 writes the figures into docs/.
+BENCH ?= quick
+bench: $(STAMP)  ## Measure ours and the peers side by side, and what each makes of faults
+	$(BIN)/python -m benchmarks.speed --plan $(BENCH) $(if $(DOCS),--docs)
+	$(BIN)/python -m benchmarks.correctness $(if $(DOCS),--docs)
+
 check: $(STAMP)  ## Check format, lint, types and who imports whom
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
@@ -90,5 +96,5 @@ requirements: $(STAMP)  ## Lock the newest allowed versions again
 	rm -rf $(VENV)/lock
 
 clean:  ## Remove .venv and everything that was built or cached
-	rm -rf $(VENV) $(MLFLOW) .venv-providers .venv-schema build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(MLFLOW) .venv-providers .venv-schema .bench build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -154,7 +154,7 @@ def test_the_core_asks_for_little(metadata: Message) -> None:
 def test_the_extras_are_the_documented_ones(metadata: Message) -> None:
     assert set(metadata.get_all("Provides-Extra", [])) == EXTRAS
     assert requirements(metadata, "langchain") == {"langchain-core"}
-    assert requirements(metadata, "llamaindex") == {"filetype", "llama-index-core"}
+    assert requirements(metadata, "llamaindex") == {"filetype", "llama-index-core", "tiktoken", "tqdm"}
     assert requirements(metadata, "mlflow") == {"mlflow-skinny"}
 
 

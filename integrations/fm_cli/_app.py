@@ -5,33 +5,29 @@ from __future__ import annotations
 import io
 import platform
 import sys
-from pathlib import Path
+import warnings
 from typing import Annotated
 
 import typer
 
-from ._output import Output, failures
-from ._settings import CHAT_MODEL, EMBEDDING_MODEL, DemoOptions, Engine, Framework, Task, WorkspaceOptions
-
-EXIT_CODES = "Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong, 130 interrupted."
+from . import _app_endpoints, _app_queries, _app_workspace
+from ._failures import EXIT_CODES, Group, failures
+from ._options import HostOption, OutputOption, ProfileOption, endpoint_names
+from ._output import Output, print_json
+from ._settings import CHAT_MODEL, EMBEDDING_MODEL, DemoOptions, Framework, RouteName, Task
 
 app = typer.Typer(
     name="fm",
+    cls=Group,
     help="Foundation models behind serving endpoints: hosted, provisioned and external.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,  # its tracebacks show variables, and one of them may be a token
 )
-workspace_app = typer.Typer(
-    help="The embedded workspace: the service's REST API on this machine.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-)
-app.add_typer(workspace_app, name="workspace")
-
-OutputOption = Annotated[Output, typer.Option(help="text for people, json for programs.")]
+app.add_typer(_app_queries.app)
+app.add_typer(_app_endpoints.app, name="endpoints")
+app.add_typer(_app_workspace.app, name="workspace")
 
 
 def main() -> None:
@@ -39,7 +35,13 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a character that the encoding lacks is no reason to fail
             stream.reconfigure(errors="replace")
+    warnings.showwarning = _warn
     app()
+
+
+def _warn(message: Warning | str, *args: object, **kwargs: object) -> None:
+    """A warning for who runs the command, not for who wrote it: without file and line."""
+    typer.echo(f"fm: {message}", err=True)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -65,67 +67,54 @@ def demo(
     """
     if not live and (provisioned_endpoint or external_endpoint):
         raise typer.BadParameter("--provisioned-endpoint and --external-endpoint need --live")
-    with failures():
+    with failures(output):
         from ._demo import run
 
         options = DemoOptions(live, only, hosted_model, embedding_model, provisioned_endpoint, external_endpoint)
         raise typer.Exit(run(options, output))
 
 
-@workspace_app.command(epilog=EXIT_CODES)
-def start(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 0,
-    state: Annotated[
-        Path | None, typer.Option(help="File that keeps the endpoints over restarts.", dir_okay=False)
-    ] = None,
-    engine: Annotated[Engine, typer.Option(help="What answers: rules, or another server's models.")] = Engine.SIMULATED,
-    upstream_url: Annotated[
-        str | None, typer.Option(help="OpenAI-compatible server to ask, such as http://localhost:11434/v1.")
-    ] = None,
-    upstream_model: Annotated[
-        str | None, typer.Option(help="The server's model for all endpoints; otherwise of each endpoint's own name.")
-    ] = None,
-    deploy_seconds: Annotated[float, typer.Option(min=0.0, help="How long a deployment takes.")] = 0.0,
-    allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Listen where others can reach it.")] = False,
-    host_name: Annotated[list[str] | None, typer.Option(help="A name that others call it by; repeatable.")] = None,
-    provider_network: Annotated[
-        list[str] | None, typer.Option(help="A network that providers may be in, such as 10.1.0.0/16; repeatable.")
-    ] = None,
-) -> None:
-    """Serve the embedded workspace until Ctrl-C.
-
-    Prints its address and token, as lines to paste into a shell. The token is made at random unless FM_WORKSPACE_TOKEN
-    has one, and with --state it is the same the next time. FM_WORKSPACE_QUERY_TOKEN and FM_WORKSPACE_READ_TOKEN are for
-    users who may do less. The key of an upstream server is read from FM_UPSTREAM_API_KEY.
-    """
-    if (engine is Engine.UPSTREAM) != (upstream_url is not None):
-        raise typer.BadParameter("--engine upstream and --upstream-url belong together")
-    if upstream_model and not upstream_url:
-        raise typer.BadParameter("--upstream-model needs --upstream-url")
-    with failures():
-        from ._workspace import run
-
-        names, networks = tuple(host_name or ()), tuple(provider_network or ())
-        upstream = (upstream_url, upstream_model)
-        run(WorkspaceOptions(host, port, state, *upstream, deploy_seconds, allow_remote, names, networks))
-
-
 @app.command(epilog=EXIT_CODES)
 def models(
-    task: Annotated[Task | None, typer.Option(help="Only the models of one task.")] = None,
+    route: Annotated[RouteName, typer.Option(help="Hosted models, provisioned families or external providers.")] = (
+        RouteName.HOSTED
+    ),
+    task: Annotated[Task | None, typer.Option(help="Only what can do this.")] = None,
+    provider: Annotated[str | None, typer.Option(help="Only of this provider, such as meta.")] = None,
+    family: Annotated[str | None, typer.Option(help="Only what has this in its name, such as llama.")] = None,
+    retired: Annotated[bool, typer.Option("--all", help="Also what is retired or outdated.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """List the hosted models that this package knows, retired ones last. A hint: the service may have others."""
-    with failures():
-        from ._models import show
+    """List the models that this package knows, with their retirements. A hint: the service may have others."""
+    with failures(output):
+        from ._models import Filters, show
 
-        show(task, output)
+        show(Filters(route, task, provider, family, retired), output)
 
 
 @app.command(epilog=EXIT_CODES)
-def version() -> None:
+def doctor(
+    endpoint: Annotated[
+        str | None, typer.Argument(help="Endpoint to look at as well.", autocompletion=endpoint_names)
+    ] = None,
+    host: HostOption = None,
+    profile: ProfileOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Check configuration, proxy, connection, certificate, clock, login and an endpoint, and say what to fix."""
+    with failures(output):
+        from ._connect import Connection
+        from ._doctor import run
+
+        raise typer.Exit(run(Connection(host, profile), endpoint, output))
+
+
+@app.command(epilog=EXIT_CODES)
+def version(output: OutputOption = Output.TEXT) -> None:
     """Say which version this is."""
     from fm_client import __version__
 
-    typer.echo(f"fm-integrations {__version__} (Python {platform.python_version()})")
+    if output is Output.JSON:
+        print_json({"version": __version__, "python": platform.python_version()})
+    else:
+        typer.echo(f"fm-integrations {__version__} (Python {platform.python_version()})")

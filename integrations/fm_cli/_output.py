@@ -1,11 +1,8 @@
-"""What the commands share: where they print, and how they fail."""
+"""What the commands share: where and how they print."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
@@ -14,9 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from fm_client import FMError
-
-PIPE_WIDTH = 200
+PIPE_WIDTH = 1_000
 """Columns for a program or a file that reads along: it has no width, and nothing should be folded for it."""
 
 
@@ -57,17 +52,12 @@ def print_json(value: Any) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """What an error says, and what was noted on it, on one line."""
+    texts = [" ".join(text.split()) for text in (str(error), *notes_of(error))]
+    return "; ".join(text for text in texts if text) or type(error).__name__
 
 
-@contextmanager
-def failures() -> Iterator[None]:
-    """What can go wrong in daily use becomes one line on standard error and exit code 1; a fault of ours stays one."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise  # whoever read along has left: nobody is there to be told
-    except (FMError, ImportError, OSError, ValueError, sqlite3.Error) as error:
-        typer.echo(f"fm: {one_line(error)}", err=True)
-        raise typer.Exit(1) from error
+def notes_of(error: BaseException) -> list[str]:
+    """What was noted on an error on its way."""
+    found: list[str] = getattr(error, "__notes__", [])
+    return found

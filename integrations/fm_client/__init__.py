@@ -43,6 +43,7 @@ from ._hosts import is_loopback
 from ._http import HTTP, AsyncHTTP
 from ._metrics import MetricSample, parse_metrics
 from ._negotiate import DroppedParameterWarning
+from ._network import environment_proxy
 from ._observe import CallObserver, ObservedCall, observe
 from ._pair import Clients
 from ._profiles import ModelProfile, profile_for
@@ -203,6 +204,7 @@ __all__ = [
     "ZeroVectorWarning",
     "__version__",
     "catalog",
+    "environment_proxy",
     "is_loopback",
     "observe",
     "parse_metrics",

@@ -46,7 +46,6 @@ def make_server(app: ASGIApp, limits: Limits, *, log_level: str = "warning") -> 
         log_level=log_level,
         access_log=False,
         server_header=False,
-        date_header=False,
         lifespan="on",
         ws="none",
         backlog=BACKLOG,

@@ -188,7 +188,7 @@ def test_a_refused_token_fails_the_steps_and_is_not_shown(fm: Run, workspace: Wo
 
 def test_live_without_credentials_is_one_line_and_no_traceback(program: Callable[..., Done]) -> None:
     done = program("demo", "--live", HOME="/nonexistent")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("fm: no workspace is configured")

@@ -1,0 +1,138 @@
+"""The benchmarks run, and the documentation says what their last published run has found."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = ("raw", "httpx", "fm_client", "langchain_fm")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def benchmarks() -> Iterator[None]:
+    """The package, which is not installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT)
+        yield
+
+
+@pytest.fixture(scope="module")
+def results(benchmarks: None) -> Any:
+    """What a run with tiny numbers finds, without any peer."""
+    from benchmarks.speed._environments import Environments
+    from benchmarks.speed._results import Results
+    from benchmarks.speed._roster import PLANS
+    from benchmarks.speed._run import Run, roster
+
+    run = Run(PLANS["smoke"], Environments(here=True), roster(*NAMES), lambda text: None)
+    data = json.loads(json.dumps(run.all()))
+    assert data["errors"] == {}
+    return Results(data)
+
+
+def test_every_figure_is_measured(results: Any) -> None:
+    figures = {
+        "import_wall",
+        "chat_sync",
+        "chat_async",
+        "rate_4",
+        "chunk_sync",
+        "chunk_async",
+        "first_chunk",
+        "embed_64",
+    }
+    figures |= {"plain_cpu_64", "memory_growth", "big"}
+    for name in ("raw", "fm_client", "langchain_fm"):
+        assert {metric for metric in figures if not results.values(name, metric)} == set()
+    assert results.median("fm_client", "chat_sync") > results.median("raw", "chat_sync") > 0
+
+
+def test_the_server_is_not_what_is_measured(results: Any) -> None:
+    assert 0 < results.data["server"]["busy"] < 0.7, results.data["server"]
+
+
+def test_tables_and_budgets_show_what_was_found(results: Any) -> None:
+    from benchmarks.speed._report import blocks
+
+    parts = blocks(results)
+    assert "| **langchain_fm** |" in parts["tables"]
+    assert "| import fm_client / (httpx + pydantic), time | ≤ 1.5 x | " in parts["budgets"]
+    assert "never the bottleneck" in parts["conditions"]
+
+
+def test_growth_that_is_quadratic_has_the_exponent_two() -> None:
+    from benchmarks.speed._results import Results
+
+    points = [[[n, 1e-6 * n**2] for n in (10, 100, 1000, 10_000)]]
+    assert Results({"samples": {"it": {"grow": points}}}).exponent("it", "grow") == pytest.approx(2)
+
+
+def test_a_ratio_is_taken_within_its_round() -> None:
+    """A machine that is slow for a round is slow for both."""
+    from benchmarks.speed._results import Results
+
+    samples = {"ours": {"m": [1.0, 30.0, 2.0]}, "theirs": {"m": [2.0, 60.0, 4.0]}}
+    assert Results({"samples": samples}).ratio(("ours", "m"), ("theirs", "m")) == 0.5
+
+
+def test_a_budget_can_fail() -> None:
+    from benchmarks.speed._budgets import Budget
+    from benchmarks.speed._results import Results
+
+    nothing = Results({"samples": {}})
+    assert Budget("", lambda _: 1.2, 1.0).verdict(nothing) == (1.2, False)
+    assert Budget("", lambda _: 1.2, 1.0, at_least=True).verdict(nothing) == (1.2, True)
+    assert Budget("", lambda _: None, 1.0).verdict(nothing) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["fm_client", "langchain_fm"])
+def test_no_fault_of_the_comparison_passes_for_an_answer(name: str) -> None:
+    """Those that take no long wait; `make bench` puts all of them, and to the peers too."""
+    from benchmarks.correctness import probe
+    from benchmarks.speed._environments import Environments
+
+    groups = {"Whole answers", "Refusals", "Embeddings", "Usage", "Process"}
+    rows = probe(name, Environments(here=True), groups)
+    assert len(rows) > 20
+    assert [row for row in rows if row["mark"] == "✗"] == []
+
+
+def test_the_comparison_sees_who_is_wrong() -> None:
+    from benchmarks.faults._verdicts import Outcome, counts, fails, sends
+
+    silent = Outcome({"text": "AAA BBB "}, None, 0.0, 0.0, 1, 0)
+    raw = Outcome({}, {"name": "KeyError", "typed": False, "text": ""}, 600.0, 0.0, 392, 0)
+    assert fails(silent) == ("✗", "'AAA BBB '")
+    assert fails(raw) == ("~", "KeyError")
+    assert sends(3, 60)(raw) == ("✗", "392 sent, 600 s")
+    assert counts(9, 3, 12)(Outcome({"usage": [27, 6, 33], "calls": []}, None, 0, 0, 1, 0)) == ("✗", "27/6/33")
+
+
+def test_the_documentation_says_what_the_published_run_has_found() -> None:
+    from benchmarks import correctness
+    from benchmarks.speed import __main__ as speed
+    from benchmarks.speed._report import blocks, fill, load
+    from benchmarks.speed._results import Results
+
+    assert speed.PAGE.read_text(encoding="utf-8") == fill(speed.PAGE, blocks(Results(load("speed"))))
+    table = {"table": correctness.markdown(load("correctness"))}
+    assert correctness.PAGE.read_text(encoding="utf-8") == fill(correctness.PAGE, table)
+
+
+def test_the_charts_of_the_documentation_are_there_and_small() -> None:
+    charts = sorted((ROOT / "docs" / "charts").glob("*.svg"))
+    assert [path.stem for path in charts] == ["growth-chunks", "growth-concurrent", "growth-texts", "performance"]
+    assert all(path.stat().st_size < 100_000 for path in charts)
+
+
+def test_the_command_lists_its_plans() -> None:
+    command = [sys.executable, "-m", "benchmarks.speed", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "{quick,full,smoke}" in done.stdout
