@@ -6,7 +6,6 @@ Cohere is asked directly, the others through litellm, which is not in the develo
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import json
 import logging
@@ -40,17 +39,16 @@ def vendor(request: pytest.FixtureRequest) -> Iterator[VendorServer]:
 
 def playing(name: str) -> VendorServer:
     """The server that plays a vendor, if this environment can ask that vendor."""
-    if name != "cohere" and importlib.util.find_spec("litellm") is None:
-        pytest.skip("litellm is not installed here: make test-providers")
     if name != "cohere":
-        loaded()
+        need_litellm()
     return SERVERS[name]()
 
 
-@functools.cache
-def loaded() -> object:
-    """litellm, imported before the clock of a request runs: it takes seconds."""
-    return imported()
+def need_litellm() -> None:
+    """Import litellm before the clock of a request runs, for it takes seconds; skip where it is not installed."""
+    if importlib.util.find_spec("litellm") is None:
+        pytest.skip("litellm is not installed here: make test-providers")
+    imported()
 
 
 def asks(text: str, **more: Any) -> dict[str, Any]:
@@ -141,7 +139,7 @@ def test_texts_are_embedded(start: Start, name: str) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_claude_on_vertex_is_asked_in_anthropics_words_behind_googles_login(start: Start, stream: bool) -> None:
-    playing("google-cloud-vertex-ai")
+    need_litellm()
     with VertexClaude() as server:
         api = connected(start, server, name="claude-sonnet-4-5@20250929")
         if stream:
@@ -333,7 +331,7 @@ def test_the_machines_own_settings_lead_nowhere_else(
 
 
 def test_loading_litellm_asks_nobody_and_reads_no_file_of_variables(tmp_path: Path) -> None:
-    playing("anthropic")
+    need_litellm()
     (tmp_path / ".env").write_text("FM_READ_FROM_A_FILE=1\n", encoding="utf-8")
     code = """
 import os, socket, time
