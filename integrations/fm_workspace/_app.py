@@ -21,7 +21,7 @@ from ._control import control_routes
 from ._data_plane import DataPlane, data_routes
 from ._description import describe_all
 from ._engine import Engine
-from ._errors import ServiceError, invalid_parameter, no_route
+from ._errors import JSON, ServiceError, invalid_parameter, no_route
 from ._gateway import Balancer
 from ._guard import Guard, Rules
 from ._hosted import Hosted
@@ -73,7 +73,14 @@ def build_app(parts: Parts) -> FastAPI:
         await providers.aclose()
         parts.store.close()
 
-    app = FastAPI(title="Embedded workspace", docs_url=None, redoc_url=None, lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(
+        title="Embedded workspace",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        default_response_class=JSON,
+    )
     for routes in (control_routes(registry, metrics), scope_routes(scopes), record_routes(records), data_routes(plane)):
         app.include_router(routes)
     _handle_errors(app)

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from fastapi import APIRouter, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from ._agent import Agent
 from ._callers import Asked, asked_by
 from ._engine import Answer, Engine, Events, JSONObject, Query
-from ._errors import ServiceError, bad_request, no_endpoint, rate_limited
+from ._errors import JSON, ServiceError, bad_request, no_endpoint, rate_limited
 from ._gateway import Balancer, candidates, falls_back, limits_of, reserved_output, reserved_tokens
 from ._guardrails import check_filter, check_input, check_output
 from ._hosted import response_model
@@ -149,7 +149,7 @@ class DataPlane:
         headers = {"served-model-name": call.entry.served or ""}
         if isinstance(answer, Events):
             return StreamingResponse(self._watched(call, answer), media_type="text/event-stream", headers=headers)
-        response = JSONResponse(check_output(call.endpoint, answer.payload), headers=headers)
+        response = JSON(check_output(call.endpoint, answer.payload), headers=headers)
         self._close(call, bytes(response.body), usage_of(answer.payload))
         return response
 

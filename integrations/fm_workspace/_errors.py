@@ -13,6 +13,16 @@ NO_ENDPOINT = (
 )
 
 
+class JSON(JSONResponse):
+    """A JSON answer. Half of a surrogate pair, which a request may bring and UTF-8 has no place for, becomes a `?`."""
+
+    def render(self, content: Any) -> bytes:
+        """The bytes of the answer."""
+        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
+            "utf-8", "replace"
+        )
+
+
 class ServiceError(Exception):
     """An error answer in the making. `body` replaces the usual `{"error_code", "message"}`; `plain` sends bare text."""
 
@@ -37,9 +47,10 @@ class ServiceError(Exception):
     def response(self) -> Response:
         """The HTTP answer."""
         if self.plain:
-            return PlainTextResponse(self.message, self.status, self.headers)
+            text = self.message.encode("utf-8", "replace")
+            return PlainTextResponse(text, self.status, self.headers)
         body = self.body if self.body is not None else {"error_code": self.code, "message": self.message}
-        return JSONResponse(body, self.status, self.headers)
+        return JSON(body, self.status, self.headers)
 
 
 def bad_request(message: str) -> ServiceError:

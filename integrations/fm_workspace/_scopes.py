@@ -39,8 +39,8 @@ class Scopes:
 
     def delete(self, scope: str) -> None:
         """Delete a scope with all of its secrets."""
-        if not self._database.run("DELETE FROM scopes WHERE name = ?", (scope,)):
-            raise _no_scope(scope)
+        self._check_scope(scope)
+        self._database.run("DELETE FROM scopes WHERE name = ?", (scope,))
 
     def keys(self, scope: str) -> list[tuple[str, int]]:
         """The key of each secret, and when it was last written (Unix milliseconds)."""
@@ -62,9 +62,9 @@ class Scopes:
 
     def remove(self, scope: str, key: str) -> None:
         """Delete a secret."""
-        self._check_scope(scope)
-        if not self._database.run("DELETE FROM secrets WHERE scope = ? AND key = ?", (scope, key)):
+        if key not in {name for name, _ in self.keys(scope)}:
             raise _no_secret(scope, key)
+        self._database.run("DELETE FROM secrets WHERE scope = ? AND key = ?", (scope, key))
 
     def get(self, scope: str, key: str) -> bytes:
         """The value of a secret."""
@@ -75,6 +75,8 @@ class Scopes:
 
     def find(self, scope: str, key: str) -> bytes | None:
         """The value of a secret, None if there is none."""
+        if not (_NAME.fullmatch(scope) and _NAME.fullmatch(key)):
+            return None  # SQLite takes no text with half a surrogate pair in it
         found = self._database.rows("SELECT value FROM secrets WHERE scope = ? AND key = ?", scope, key)
         return base64.b64decode(self._vault.open(found[0][0], _context(scope, key))) if found else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import os
 import stat
@@ -98,12 +99,17 @@ def test_bytes_are_kept_as_they_are(start: Start) -> None:
         ("put", {"scope": "there", "key": "k", "bytes_value": "%%"}, 400, "INVALID_PARAMETER_VALUE"),
         ("put", {"scope": "there", "key": "k", "string_value": "x" * 131_073}, 400, "INVALID_PARAMETER_VALUE"),
         ("delete", {"scope": "there", "key": "nobody"}, 404, "RESOURCE_DOES_NOT_EXIST"),
+        ("delete", {"scope": "there", "key": "\ud800"}, 404, "RESOURCE_DOES_NOT_EXIST"),
+        ("delete", {"scope": "\ud800", "key": "k"}, 404, "RESOURCE_DOES_NOT_EXIST"),
+        ("scopes/delete", {"scope": "\ud800"}, 404, "RESOURCE_DOES_NOT_EXIST"),
+        ("put", {"scope": "\ud800", "key": "k", "string_value": "v"}, 404, "RESOURCE_DOES_NOT_EXIST"),
     ],
 )
 def test_what_makes_no_sense_is_refused(start: Start, path: str, body: Any, status: int, code: str | None) -> None:
     api = start()
     api.post(f"{SECRETS}/scopes/create", {"scope": "there"})
-    answer = api.post(f"{SECRETS}/{path}", body)
+    content = json.dumps(body).encode()  # also what httpx could not encode
+    answer = api.http.post(f"{SECRETS}/{path}", content=content, headers={"Content-Type": "application/json"})
     assert answer.status_code == status
     assert answer.json()["error_code"] == (code or "INVALID_PARAMETER_VALUE")
 
