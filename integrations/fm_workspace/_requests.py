@@ -250,10 +250,10 @@ def _check_tool_choice(tools: Sequence[Mapping[str, Any]], choice: Any) -> None:
 def _refusal(exc: ValidationError, body: JSONObject) -> ServiceError:
     """The answer to the first of pydantic's findings; unknown fields come first, as the JSON reader does."""
     found = exc.errors(include_url=False, include_context=True)
-    if not found:  # pydantic's way with a field whose name is no text, such as half of a surrogate pair
-        return unreadable("a field name is not valid UTF-8")
     found.sort(key=lambda error: error["type"] != "extra_forbidden")
     error = found[0]
+    if not error["loc"]:  # pydantic's way with a field whose name is no text, such as half of a surrogate pair
+        return unreadable("a field name is not valid UTF-8")
     where = [part for part in error["loc"] if isinstance(part, int) or part in _words_of(body)]
     name = str(error["loc"][-1])
     if error["type"] == "extra_forbidden":
