@@ -112,7 +112,7 @@ class ChunkReader:
 
     def __init__(self) -> None:
         self._kind: tuple[Any, ...] | None = None
-        self._piece: str | None = None
+        self._piece: tuple[Any, ...] | None = None
         self._index = -1
         self._piece_index = -1
         self._calls: dict[int, str] = {}
@@ -167,9 +167,12 @@ class ChunkReader:
         content = response.message.content if response.choices else None
         parts = content if isinstance(content, list) else []
         refusals: list[str | dict[str, Any]] = [self._indexed(part) for part in parts if part.get("type") == "refusal"]
-        sources = [part for part in parts if part.get("annotations") and part.get("id") in self._texts]
+        places = {part["id"]: self._texts[part["id"]] for part in parts if part.get("id") in self._texts}
+        if len(parts) == 1 and self._index < 0:  # a text alone, which came without an id
+            places[parts[0].get("id")] = 0
+        sources = [part for part in parts if part.get("annotations") and part.get("id") in places]
         return refusals + [
-            {"type": "text", "text": "", "annotations": part["annotations"], "index": self._texts[part["id"]]}
+            {"type": "text", "text": "", "annotations": part["annotations"], "index": places[part.get("id")]}
             for part in sources
         ]
 
@@ -204,8 +207,9 @@ class ChunkReader:
         return [self._indexed_piece(piece) for piece in pieces if isinstance(piece, dict)]
 
     def _indexed_piece(self, piece: dict[str, Any]) -> dict[str, Any]:
-        if self._piece_index < 0 or piece.get("type") != self._piece:
-            self._piece = piece.get("type")
+        kind = (piece.get("type"), piece.get("index"))
+        if self._piece_index < 0 or kind != self._piece:
+            self._piece = kind
             self._piece_index += 1
         return {**piece, "index": self._piece_index}
 

@@ -10,7 +10,7 @@ from langchain_core.messages.block_translators import register_translator
 from langchain_core.messages.content import ContentBlock
 
 from ._config import PROVIDER
-from ._parts import RAW, Block
+from ._parts import CONTINUES, RAW, SEALS, Block
 
 _STANDARD = frozenset(
     {"text", "reasoning", "image", "audio", "video", "file", "text-plain", "tool_call", "non_standard"}
@@ -63,27 +63,35 @@ def _of_content(content: str | list[Any]) -> Iterator[Block]:
         elif part.get("type") == "reasoning" and "reasoning" not in part:
             yield from _reasoning(part)
         elif part.get("type") in ("thinking", "redacted_thinking"):
-            yield _reasoned(part.get("thinking"), part, part)
+            yield _block(part.get("thinking"), _sealed(part), part)
         elif part.get("type") not in _CALLS:
             yield _standard(part)
 
 
 def _reasoning(part: Block) -> Iterator[Block]:
-    """A block for each signed piece; an item of the Responses API is one block, with what it is sealed with."""
-    extras: Block = {key: part[key] for key in ("id", "encrypted_content") if part.get(key)}
-    pieces = part.get("summary") or part.get("content") or []
-    if pieces and not part.get("summary"):
-        extras[RAW] = True
-    if not extras:
-        return (_reasoned(piece.get("text"), piece, part) for piece in pieces)
-    text = "".join(piece.get("text") or "" for piece in pieces)
-    return iter([{"type": "reasoning", "reasoning": text, "extras": extras, **_index(part)}])
+    """A block for each piece. Of an item of the Responses API the first has what it is sealed with."""
+    item: Block = {key: part[key] for key in ("id", "encrypted_content") if part.get(key)}
+    raw: Block = {} if part.get("summary") or not part.get("content") else {RAW: True}
+    pieces = part.get("summary") or part.get("content") or ([{}] if item else [])
+    for place, piece in enumerate(pieces):
+        number = piece.get("index", place)
+        if number and not _sealed(piece) and (item or "index" in piece):
+            yield _block(piece.get("text"), {CONTINUES: True, **raw}, part, number)
+        elif item or raw:
+            yield _block(piece.get("text"), {**item, **raw}, part)
+        else:
+            yield _block(piece.get("text"), _sealed(piece), part)
 
 
-def _reasoned(text: Any, piece: Block, part: Block) -> Block:
-    kept = {key: value for key, value in piece.items() if key in ("signature", "data") and value}
-    extras = {"extras": kept} if kept else {}
-    return {"type": "reasoning", "reasoning": text or "", **extras, **_index(part)}
+def _sealed(piece: Block) -> Block:
+    return {key: value for key, value in piece.items() if key in SEALS and value}
+
+
+def _block(text: Any, extras: Block, part: Block, number: int = 0) -> Block:
+    index = _index(part)
+    if number and index:
+        index = {"index": f"{index['index']}_{number}"}
+    return {"type": "reasoning", "reasoning": text or "", **({"extras": extras} if extras else {}), **index}
 
 
 def _standard(part: Block) -> Block:

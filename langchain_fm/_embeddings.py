@@ -26,8 +26,7 @@ class FoundationModelEmbeddings(Connection, Embeddings):
 
     model: str
     query_instruction: str | None = None
-    """Sent with queries. If it is not given at all, the one that is documented for the model (BGE and Qwen3 have one);
-    None: none."""
+    """Sent with queries. None: the one that is documented for the hosted model (BGE and Qwen3 have one); "": none."""
     document_instruction: str | None = None
     """Sent with documents."""
     dimensions: int | None = None
@@ -84,7 +83,7 @@ class FoundationModelEmbeddings(Connection, Embeddings):
 
     @property
     def _query_instruction(self) -> str | None:
-        if "query_instruction" in self.model_fields_set:
+        if self.query_instruction is not None:
             return self.query_instruction
         return profile_for(self.model).get("query_instruction")
 

@@ -73,7 +73,7 @@ def _kind(ours: type[FMError]) -> type[FMError]:
 
 
 def _make_kind(ours: type[FMError]) -> type[FMError]:
-    """The class for `ours`. A langchain-core without the family of model errors (before 1.7) gets `ours`."""
+    """The class for `ours`: itself where langchain-core has no like of it."""
     name, retryable = next(((name, retry) for cls, name, retry in _TABLE if issubclass(ours, cls)), ("", False))
     theirs = getattr(exceptions, name, None)
     if theirs is None or issubclass(ours, theirs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from contextvars import copy_context
 from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -44,6 +45,14 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
     def _identifying_params(self) -> dict[str, Any]:
         # LangChain's cache key is made of these, and there a call's `stop`, None included, hides the constructor's.
         return {**super()._identifying_params, **self._target, "own_stop": self.stop}
+
+    def generate(self, prompts: list[str], *args: Any, **kwargs: Any) -> LLMResult:
+        """LangChain's own; what callbacks set in the context for several prompts ends with the call."""
+        # They begin and end in the same order, so that a tracer which restores the context before each of them
+        # (MLflow's) would leave the span of one active, and what comes after would be lost.
+        if len(prompts) > 1:
+            return copy_context().run(super().generate, prompts, *args, **kwargs)
+        return super().generate(prompts, *args, **kwargs)
 
     def _generate(
         self,

@@ -16,7 +16,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from fm_client import InvalidRequestError
+from fm_client import InvalidRequestError, show_tool_media
 
 from ._config import PROVIDER
 from ._parts import Block, is_item, is_portable, to_items, to_parts
@@ -27,8 +27,6 @@ CALL_OUTPUT = "function_call_output"
 CUT_OFF = '"}]"}]'
 """Ends the arguments of a streamed call that cannot be read, and is not sent back. LangChain completes unfinished JSON,
 and would offer a call that was cut off for execution; with these characters no unfinished object can go on."""
-SHOWN = "Result of tool call {}:"
-SHOWN_LATER = "The result follows in the user's message."
 ERROR_PREFIX = "Error: "
 """Tells a model that a tool failed: the chat format has no field for `ToolMessage.status`."""
 
@@ -37,30 +35,8 @@ Wire = dict[str, Any]
 
 def to_wire(messages: Sequence[BaseMessage], *, as_items: bool = False) -> list[Wire]:
     """The messages of a request. `as_items`: of one of the Responses API, where all items of an answer go back."""
-    wires = (wire for message in messages for wire in _translate(message, as_items))
-    return list(wires if as_items else _shown_by_user(wires))
-
-
-def _shown_by_user(wires: Iterable[Wire]) -> Iterator[Wire]:
-    """The wires; what results of tools show besides text follows them as a user's message, where a route takes it."""
-    shown: list[Block] = []
-    for wire in wires:
-        if wire["role"] != "tool" and shown:
-            yield {"role": "user", "content": shown}
-            shown = []
-        yield _text_only(wire, shown) if wire["role"] == "tool" else wire
-    if shown:
-        yield {"role": "user", "content": shown}
-
-
-def _text_only(wire: Wire, shown: list[Block]) -> Wire:
-    """A tool's result without its pictures and files, which are added to `shown`."""
-    content = wire["content"]
-    media = [part for part in content if part["type"] != "text"] if isinstance(content, list) else []
-    if not media:
-        return wire
-    shown += [{"type": "text", "text": SHOWN.format(wire["tool_call_id"])}, *media]
-    return {**wire, "content": [part for part in content if part["type"] == "text"] or SHOWN_LATER}
+    wires = [wire for message in messages for wire in _translate(message, as_items)]
+    return wires if as_items else show_tool_media(wires)
 
 
 def _translate(message: BaseMessage, as_items: bool) -> list[Wire]:

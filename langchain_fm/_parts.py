@@ -17,7 +17,9 @@ _REASONING = frozenset({"reasoning", "thinking", "redacted_thinking"})
 _PORTABLE = TOOL_BLOCKS | {"text", "text-plain", "image", "image_url", "audio", "input_audio", "file", "document"}
 RAW = "raw"
 """In `extras` of a block: it holds the reasoning itself, of which there is no summary."""
-_SEALS = ("signature", "data")
+CONTINUES = "continues"
+"""In `extras` of a block: it is a further piece of the item of which the block before it is one."""
+SEALS = ("signature", "data")
 """What reasoning is signed with, or holds instead of a text when it is encrypted."""
 # LangChain's own bookkeeping, which the service would refuse as unknown fields.
 _BOOKKEEPING = frozenset({"index", "id", "extras", "annotations"})
@@ -49,7 +51,7 @@ def to_reasoning(block: Block) -> Block | None:
         return {**_without(block, {"index"}), "summary": _unindexed(block["summary"])}
     text = block.get("reasoning") or block.get("thinking") or ""
     extras = block.get("extras") or {}
-    known = {name: value for name in _SEALS if (value := block.get(name) or extras.get(name))}
+    known = {name: value for name in SEALS if (value := block.get(name) or extras.get(name))}
     if not text and not known:
         return None
     said = {"type": "summary_encrypted_text"} if "data" in known else {"type": "summary_text", "text": text}
@@ -58,7 +60,29 @@ def to_reasoning(block: Block) -> Block | None:
 
 def to_items(blocks: Iterable[str | Block]) -> list[Block]:
     """The parts of an answer of the Responses API, each as it came."""
-    return [part for block in blocks if (part := _to_item(block)) is not None]
+    items: list[Block] = []
+    for block in blocks:
+        part = _to_item(block)
+        if part is not None and part.get("type") == "reasoning" and part.pop(CONTINUES, False):
+            _continue(items, part)
+        elif part is not None and part.get("type") == "text" and not part.get("text"):
+            _add_sources(items, part)
+        elif part is not None:
+            items.append(part)
+    return items
+
+
+def _add_sources(items: list[Block], part: Block) -> None:
+    """A text that was streamed alone has its sources in an empty one behind it."""
+    if items and items[-1].get("type") == "text" and part.get("annotations"):
+        items[-1]["annotations"] = [*items[-1].get("annotations", []), *part["annotations"]]
+
+
+def _continue(items: list[Block], part: Block) -> None:
+    if items and items[-1].get("type") == "reasoning":
+        for name in ("summary", "content"):
+            if part.get(name):
+                items[-1][name] = [*items[-1].get(name, []), *part[name]]
 
 
 def is_item(block: str | Block) -> bool:
@@ -75,7 +99,7 @@ def is_item(block: str | Block) -> bool:
 def _is_reasoning_item(part: Block) -> bool:
     known = {**(part.get("extras") or {}), **part}
     own = known.get("id") and not str(known["id"]).startswith("lc_")  # which LangChain makes up
-    return bool(own or known.get("encrypted_content")) and not _is_signed(part)
+    return bool(own or known.get("encrypted_content") or known.get(CONTINUES)) and not _is_signed(part)
 
 
 def _to_item(block: str | Block) -> Block | None:
@@ -112,7 +136,7 @@ def is_portable(block: str | Block) -> bool:
 
 def _is_signed(block: Mapping[str, Any]) -> bool:
     pieces = block.get("summary") or [block, block.get("extras") or {}]
-    return any(isinstance(piece, dict) and piece.get(seal) for piece in pieces for seal in _SEALS)
+    return any(isinstance(piece, dict) and piece.get(seal) for piece in pieces for seal in SEALS)
 
 
 def _text(block: Block) -> Block | None:

@@ -16,7 +16,7 @@ from langchain_core.utils.function_calling import convert_to_openai_function
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel
 
-from fm_client import InvalidRequestError
+from fm_client import InvalidRequestError, thinks
 
 if TYPE_CHECKING:
     from ._chat import ChatFoundationModel
@@ -47,17 +47,12 @@ def structured(
         raise InvalidRequestError(f"method {chosen!r} needs a schema")
     function = None if schema is None else function_of(schema, strict)
     parser: Runnable[Any, Any] = _parser(chosen, schema, function)
-    if chosen == "function_calling" and _thinks(llm, kwargs):
+    # Claude refuses to be forced to call a tool when it is to think first.
+    if chosen == "function_calling" and thinks(kwargs.get("thinking", llm.thinking)):
         kwargs["tool_choice"] = None
         parser = RunnableLambda(_having_called) | parser
     asking = _asking(llm, chosen, function, strict, kwargs)
     return _with_raw(asking, parser) if include_raw else asking | parser
-
-
-def _thinks(llm: AnyChatModel, given: Mapping[str, Any]) -> bool:
-    """Whether Claude is to think first: then it refuses to be forced to call a tool."""
-    thinking = given.get("thinking", llm.thinking) or {}
-    return thinking.get("type") not in (None, "disabled")
 
 
 def _having_called(message: AIMessage) -> AIMessage:

@@ -24,7 +24,7 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.llms.loading import RECOGNIZED_LLMS
 from llama_index.core.tools import BaseTool
 
-from fm_client import AsyncClient, Client, Clients, InvalidRequestError, ModelProfile
+from fm_client import AsyncClient, Client, Clients, InvalidRequestError, ModelProfile, thinks
 
 from ._answers import PARTIAL, as_chat, as_completion, chat_answer, completion_answer
 from ._connection import Connected, one_name
@@ -130,6 +130,11 @@ class FoundationModelLLM(Connected, StructuredCalls):
         self._look()
         return self._known_metadata()
 
+    async def aload_metadata(self) -> LLMMetadata:
+        """`metadata`, awaited: once this is done, an agent in the same event loop is not held up by asking."""
+        await self._alook()
+        return self._known_metadata()
+
     def to_payload(self) -> dict[str, Any]:
         """What events say of this LLM, as far as it is known by now: no secret, no address."""
         sampling = {name: getattr(self, name) for name in SAMPLING if getattr(self, name) is not None}
@@ -185,6 +190,9 @@ class FoundationModelLLM(Connected, StructuredCalls):
     def _takes_schemas(self) -> bool:
         self._look()
         return self._chats and all(profile.get("supports_json_schema") for profile in self._profiles)
+
+    def _may_be_forced(self, kwargs: JSONObject) -> bool:
+        return not thinks(kwargs.get("thinking", self.thinking))  # Claude refuses both at once
 
     @property
     def _known_window(self) -> int:
@@ -321,6 +329,16 @@ class FoundationModelLLM(Connected, StructuredCalls):
         return to_prompt(messages, cast(Callable[[Sequence[ChatMessage]], str], self.messages_to_prompt))
 
     # Tools
+
+    async def achat_with_tools(self, *args: Any, **kwargs: Any) -> ChatResponse:
+        """As LlamaIndex's own, after asking the endpoint without blocking the event loop."""
+        await self._alook()
+        return await super().achat_with_tools(*args, **kwargs)
+
+    async def astream_chat_with_tools(self, *args: Any, **kwargs: Any) -> ChatResponseAsyncGen:
+        """As LlamaIndex's own, after asking the endpoint without blocking the event loop."""
+        await self._alook()
+        return await super().astream_chat_with_tools(*args, **kwargs)
 
     def _prepare_chat_with_tools(
         self,

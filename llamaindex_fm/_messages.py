@@ -23,7 +23,7 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.llms.utils import parse_partial_json
 from llama_index.core.tools import BaseTool
 
-from fm_client import InvalidRequestError, Message, ToolCall
+from fm_client import InvalidRequestError, Message, ToolCall, show_tool_media
 
 from ._media import audio_part, document_part, image_part
 from ._schema import JSONObject, flat
@@ -42,7 +42,7 @@ _PARTS: Mapping[type, Callable[[Any], JSONObject]] = {
 
 def to_wire(messages: Sequence[ChatMessage]) -> list[JSONObject]:
     """Messages as the chat API takes them."""
-    return [_message(message) for message in messages]
+    return show_tool_media([_message(message) for message in messages])
 
 
 def _message(message: ChatMessage) -> JSONObject:

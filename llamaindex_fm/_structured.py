@@ -44,6 +44,10 @@ class StructuredCalls(FunctionCallingLLM):
         """Whether the model is known to take a JSON schema."""
         return False
 
+    def _may_be_forced(self, kwargs: JSONObject) -> bool:
+        """Whether the model can be made to call a tool."""
+        return True
+
     @property
     def _by_schema(self) -> bool:
         if self.pydantic_program_mode is not PydanticProgramMode.DEFAULT:
@@ -107,7 +111,8 @@ class StructuredCalls(FunctionCallingLLM):
         kwargs = {name: value for name, value in (llm_kwargs or {}).items() if name not in OURS}
         tools = [get_function_tool(output_cls)]
         # LlamaIndex's own program does not require the call in a stream: a text answer would be an empty object.
-        return self._prepare_chat_with_tools(tools, chat_history=messages, tool_required=True, **kwargs)
+        required = self._may_be_forced(kwargs)
+        return self._prepare_chat_with_tools(tools, chat_history=messages, tool_required=required, **kwargs)
 
     def _program(self, output_cls: type[M], prompt: PromptTemplate) -> BasePydanticProgram[M]:
         return get_program_for_llm(output_cls, prompt, self, pydantic_program_mode=self.pydantic_program_mode)

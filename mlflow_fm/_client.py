@@ -127,7 +127,8 @@ class FoundationModelDeploymentClient(BaseDeploymentClient):
 
         `config`: a whole request of the service's API (`name`, `config`, `tags`, …); or its inner `config`
         (`served_entities`, …); or one model, as `external_model`, or `entity_name` and `entity_version` with
-        `provisioned_model_units` or `min_provisioned_throughput` and `max_provisioned_throughput`.
+        `provisioned_model_units`, `throughput_chunks`, or `min_provisioned_throughput` and
+        `max_provisioned_throughput`.
         """
         with mlflow_errors():
             plan = create_plan(name, config, route_optimized)
@@ -198,7 +199,7 @@ class FoundationModelDeploymentClient(BaseDeploymentClient):
             beside = {key: fields.pop(key) for key in [*BESIDE_CONFIG, "wait", "wait_timeout"] if key in fields}
             entity = deployments.served_entity(name, model_uri, flavor, fields)
         if endpoint is None:
-            created = self.create_endpoint(name, {"config": {"served_entities": [entity]}, **beside})
+            created = self.create_endpoint(name, {"served_entities": [entity], **beside})
             return _one_deployment(created)
         found = self._described(endpoint)
         if _entity(found, name):
@@ -237,7 +238,7 @@ class FoundationModelDeploymentClient(BaseDeploymentClient):
                 return None
             if len(deployments.entities_of(found)) == 1:
                 raise invalid(f"{name!r} is all that endpoint {endpoint!r} serves: delete the endpoint instead")
-            self._endpoints.update(endpoint, wait=wait, config=deployments.config_without(found, name))
+            self._endpoints.update(endpoint, wait=wait, **deployments.config_without(found, name))
         return None
 
     def list_deployments(self, endpoint: str | None = None) -> list[Result]:
@@ -277,7 +278,7 @@ class FoundationModelDeploymentClient(BaseDeploymentClient):
                     f"{', '.join(beside)}: of an endpoint, not of a deployment; use the update_endpoint methods"
                 )
             config = deployments.config_with(found, entity, fields.get("traffic_percentage"))
-            updated = _result(self._endpoints.update(found["name"], wait=wait, config=config))
+            updated = _result(self._endpoints.update(found["name"], wait=wait, **config))
         return _deployment(_entity(updated, entity["name"]) or {"name": entity["name"]}, updated)
 
 

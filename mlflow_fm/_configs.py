@@ -25,9 +25,17 @@ _OBJECTS = frozenset(
         "tags",
     }
 )
-_WHOLE = frozenset(
-    {"provisioned_model_units", "min_provisioned_throughput", "max_provisioned_throughput", "traffic_percentage"}
+SIZES = frozenset(
+    {
+        "provisioned_model_units",
+        "throughput_chunks",
+        "min_throughput_chunks",
+        "min_provisioned_throughput",
+        "max_provisioned_throughput",
+    }
 )
+"""Fields that give a served entity its throughput."""
+_WHOLE = SIZES | {"traffic_percentage"}
 _SECONDS = frozenset({"wait_timeout"})
 _SWITCHES = frozenset({"block", "burst_scaling_enabled", "route_optimized", "scale_to_zero_enabled", "wait"})
 _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -115,7 +123,9 @@ def _spec(fields: JSONObject) -> JSONObject:
             "config says nothing of what to serve: give 'served_entities', 'external_model' or 'entity_name', "
             "or a whole request with 'config'"
         )
-    return {"config": inner, **{name: value for name, value in fields.items() if name in BESIDE_CONFIG}}
+    # Model units have paths of their own, which the core finds by the entities.
+    what = inner if inner.keys() == {"served_entities"} else {"config": inner}
+    return {**what, **{name: value for name, value in fields.items() if name in BESIDE_CONFIG}}
 
 
 def _one(name: str, argument: Any, field: Any) -> Any:

@@ -18,6 +18,14 @@ _NO_PROVIDERS = frozenset(
 # What an answer says of an entity, and a request must not.
 _ANSWERED = frozenset({"state", "creator", "creation_timestamp", "foundation_model"})
 _TRAFFIC = "traffic_percentage"
+# What a size takes the place of, beside itself: what was said in another unit.
+_UNITS = ("provisioned_model_units", "burst_scaling_enabled")
+_REPLACED = {
+    "provisioned_model_units": ("min_provisioned_throughput", "max_provisioned_throughput", "scale_to_zero_enabled"),
+    "max_provisioned_throughput": _UNITS,
+    "throughput_chunks": ("max_provisioned_throughput", *_UNITS),
+    "min_throughput_chunks": ("min_provisioned_throughput",),
+}
 
 
 def served_entity(name: str, model_uri: str, flavor: str | None, config: JSONObject) -> JSONObject:
@@ -61,7 +69,8 @@ def changed_entity(
         changes = served_entity(entity["name"], model_uri, flavor, task | config)
     if external and "external_model" in changes:
         changes = {**changes, "external_model": external | changes["external_model"]}
-    return kept | changes
+    replaced = {other for field in changes for other in _REPLACED.get(field, ())}
+    return {field: value for field, value in kept.items() if field not in replaced} | changes
 
 
 def is_registered(model_uri: str) -> bool:
@@ -89,7 +98,7 @@ def deployment(entity: Mapping[str, Any], endpoint: str) -> JSONObject:
 
 
 def config_with(endpoint: Mapping[str, Any], entity: JSONObject, share: int | None) -> JSONObject:
-    """The configuration of `endpoint` with `entity` in it, in place of the one of that name.
+    """What `endpoint` is to serve, with `entity` in it, in place of the one of that name.
 
     `share` is its part of the traffic in percent; None leaves the traffic as it is, so that a new entity gets none.
     """
@@ -99,14 +108,14 @@ def config_with(endpoint: Mapping[str, Any], entity: JSONObject, share: int | No
     entities = replaced if any(each is entity for each in replaced) else [*replaced, entity]
     shares = shares_of(endpoint)
     shares.setdefault(name, 0)
-    return _config(entities, shares if share is None else with_share(shares, name, share))
+    return _spec(entities, shares if share is None else with_share(shares, name, share))
 
 
 def config_without(endpoint: Mapping[str, Any], name: str) -> JSONObject:
-    """The configuration of `endpoint` without the entity `name`, whose traffic goes to the others."""
+    """What `endpoint` is to serve without the entity `name`, whose traffic goes to the others."""
     entities = [_asked(each) for each in entities_of(endpoint) if each.get("name") != name]
     shares = with_share({each["name"]: 0 for each in entities} | shares_of(endpoint) | {name: 0}, name, 0)
-    return _config(entities, {key: share for key, share in shares.items() if key != name})
+    return _spec(entities, {key: share for key, share in shares.items() if key != name})
 
 
 def shares_of(endpoint: Mapping[str, Any]) -> dict[str, int]:
@@ -122,8 +131,8 @@ def with_share(shares: Mapping[str, int], name: str, share: int) -> dict[str, in
     >>> with_share({"a": 75, "b": 25, "c": 0}, "c", 20)
     {'a': 60, 'b': 20, 'c': 20}
     """
-    if not 0 <= share <= 100:
-        raise ValueError(f"traffic_percentage must be from 0 to 100, not {share}")
+    if not isinstance(share, int) or not 0 <= share <= 100:
+        raise ValueError(f"traffic_percentage must be a whole number from 0 to 100, not {share!r}")
     others = {key: value for key, value in shares.items() if key != name}
     if not others:
         return {name: 100}
@@ -136,13 +145,15 @@ def with_share(shares: Mapping[str, int], name: str, share: int) -> dict[str, in
     return {key: divided.get(key, share) for key in shares} | {name: share}
 
 
-def _config(entities: list[JSONObject], shares: Mapping[str, int]) -> JSONObject:
-    routes = [{"served_entity_name": name, _TRAFFIC: share} for name, share in shares.items()]
-    return {"served_entities": entities, "traffic_config": {"routes": routes}}
+def _spec(entities: list[JSONObject], shares: Mapping[str, int]) -> JSONObject:
+    """The core's arguments; where nothing is said of the traffic, the service divides it."""
+    return {"served_entities": entities, **({"traffic": shares} if any(shares.values()) else {})}
 
 
 def _asked(entity: Mapping[str, Any]) -> JSONObject:
-    return {key: value for key, value in entity.items() if key not in _ANSWERED}
+    """What a request can say of an entity; a size of 0 is how the service shows one that is not in use."""
+    unused = _REPLACED["provisioned_model_units"] if entity.get("provisioned_model_units") else _UNITS
+    return {key: value for key, value in entity.items() if key not in _ANSWERED and key not in unused}
 
 
 def _check_flavor(given: str | None, flavor: str) -> None:

@@ -34,7 +34,7 @@ ENDPOINTS
   The config is a whole request (name, config, tags, ...), or its inner config (served_entities, ...), or one model.
   With -C NAME=VALUE, objects are JSON text or @FILE:    -C config=@request.json   -C 'add_tags=[{"key": "team"}]'
     external_model                   another provider's model: provider, name, task and PROVIDER_config
-    entity_name, entity_version      a model of Unity Catalog, with provisioned_model_units,
+    entity_name, entity_version      a model of Unity Catalog, with provisioned_model_units; or throughput_chunks;
                                      or min_provisioned_throughput and max_provisioned_throughput (tokens/s)
     tags, ai_gateway, description, route_optimized, budget_policy_id, email_notifications
     wait=false                       return at once; otherwise create and update wait until the endpoint is ready

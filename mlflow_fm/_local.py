@@ -10,7 +10,7 @@ from typing import Any
 from fm_client import Clients, catalog
 
 from ._client import FoundationModelDeploymentClient
-from ._configs import read_config
+from ._configs import SIZES, read_config
 from ._deployments import DEFAULT_TASK, is_registered
 from ._errors import mlflow_errors
 from ._settings import clients_for
@@ -19,7 +19,6 @@ from ._targets import LOCAL, Target
 TARGET = f"fm://{LOCAL}"
 DEFAULT_THROUGHPUT = 1000
 """Tokens per second. The embedded workspace holds nobody to it, but an endpoint must have some."""
-_THROUGHPUT = ("provisioned_model_units", "min_provisioned_throughput", "max_provisioned_throughput")
 _USE = """\
 Endpoint {name!r} is ready in the embedded workspace at {host}
 
@@ -62,7 +61,7 @@ def _with_defaults(model_uri: str, fields: dict[str, Any]) -> tuple[str, dict[st
     if hosted is not None:
         model_uri = f"models:/system.ai.{hosted.endpoint.replace('-', '_')}/1"
         fields = {"tags": {"fm_task": hosted.task or DEFAULT_TASK}, **fields}
-    if is_registered(model_uri) and not any(field in fields for field in _THROUGHPUT):
+    if is_registered(model_uri) and not fields.keys() & SIZES:
         fields = {"max_provisioned_throughput": DEFAULT_THROUGHPUT, **fields}
     return model_uri, fields
 

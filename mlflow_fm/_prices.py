@@ -29,6 +29,8 @@ PriceLike = Price | Sequence[float]
 
 def read_prices(prices: Mapping[str, PriceLike]) -> dict[str, Price]:
     """`prices` checked, each as a `Price`; a ValueError says what is wrong."""
+    if not isinstance(prices, Mapping):
+        raise ValueError(f"prices must be an object of endpoints or models, not a {type(prices).__name__}")
     return {name: _price(name, given) for name, given in prices.items()}
 
 
@@ -49,7 +51,7 @@ def _price(name: str, given: Any) -> Price:
     wrong = f"price of {name!r}: give Price(input, output) or (input, output), in USD for a million tokens"
     if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Sequence) or not 1 <= len(given) <= 3:
         raise ValueError(f"{wrong}, not {given!r}")
-    amounts = [amount for amount in given if amount is not None]
+    amounts = [amount for at, amount in enumerate(given) if at < 2 or amount is not None]
     if not all(isinstance(amount, (int, float)) and 0 <= amount < math.inf for amount in amounts):
         raise ValueError(f"{wrong}: numbers that are not negative, not {given!r}")
     return Price(*given)

@@ -38,7 +38,7 @@ _SETTINGS = frozenset(
         "top_p",
     }
 )
-# MLflow's names; those of the first 3.0 are fewer, and it keeps the others as they are.
+# MLflow's names; an older one of it has fewer, and keeps the others as they are.
 _MODEL, _PROVIDER, _FORMAT = "mlflow.llm.model", "mlflow.llm.provider", "mlflow.message.format"
 _USAGE, _COST, _TOOLS = "mlflow.chat.tokenUsage", "mlflow.llm.cost", "mlflow.chat.tools"
 

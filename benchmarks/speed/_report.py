@@ -26,7 +26,7 @@ def conditions(results: Results) -> list[str]:
     data, machine = results.data, results.data["machine"]
     where = f"{machine['cores']} cores of {machine['cpu']}, {machine['system']}, Python {machine['python']}"
     pinned = "a core each for client and server" if machine["pinned"] else "client and server NOT on cores of their own"
-    took = f"{data['plan']['rounds']} interleaved rounds in {data['took']:.0f} s"
+    took = f"interleaved rounds: {data['rounds']}, in {data['took']:.0f} s"
     lines = [f"{data['date']}, {where}; {pinned}; {took}.", _server(data["server"])]
     if data["crowding"] > CROWDED or machine["load"] > BUSY:
         waited = f"and the client waited up to {data['crowding']:.2f} s for each second of its core"

@@ -96,8 +96,10 @@ BY_NAME = {entry.name: entry for entry in ROSTER}
 class Plan:
     """How much is done."""
 
+    seconds: float = 540.0
+    """Once so much time is over, or a further round would take longer, no further round is begun."""
     rounds: int = 3
-    import_rounds: int = 5
+    import_rounds: int = 4
     """The first one is not counted."""
     calls: int = 300
     """One after the other, for the CPU of a call."""
@@ -110,10 +112,10 @@ class Plan:
     """Streams whose first chunk is timed."""
     texts: tuple[int, ...] = (2048, 20000)
     memory_calls: int = 20000
-    peer_memory_calls: int = 3000
+    peer_memory_calls: int = 2000
     big: int = 60_000_000
     """Bytes of one large answer."""
-    patience: float = 10.0
+    patience: float = 6.0
     """Seconds after which a batch of calls is given up, and above which a larger one is not tried."""
     grow_concurrent: tuple[int, ...] = (1, 3, 10, 30, 100, 300, 1000)
     grow_texts: tuple[int, ...] = (10, 100, 1000, 10_000, 100_000)
@@ -124,6 +126,7 @@ class Plan:
 PLANS = {
     "quick": Plan(),
     "full": Plan(
+        seconds=7200.0,
         rounds=7,
         import_rounds=10,
         calls=2000,

@@ -8,6 +8,7 @@ import datetime as dt
 import os
 import platform
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,16 @@ from typing import Any
 from ._environments import Environments, Say, plain_environment
 from ._roster import ROSTER, Entry, Plan
 
-TASKS = ("chat", "concurrent", "streams", "first_chunk", "embeddings")
+FIRST_TASKS = ("chat", "memory", "big")
+"""Before the many vectors, whose memory goes back to the system bit by bit later on."""
+CALLS, STREAMS, VECTORS = (
+    ("concurrent", "more_concurrent"),
+    ("streams", "first_chunk"),
+    ("embeddings", "more_embeddings"),
+)
+TASKS = (*FIRST_TASKS, *CALLS, *STREAMS, *VECTORS, "plain")
 FLOOR_TASKS = ("chat", "streams", "embeddings", "plain")
-ONCE = ("more_concurrent", "more_embeddings", "memory", "big")
+ONCE = {"memory", "big", "more_concurrent", "more_embeddings"}
 GROWTH = ("grow_concurrent", "grow_texts", "grow_chunks")
 SLOW = 3.0
 """Seconds for 200 calls at once above which one round of them is enough."""
@@ -36,21 +44,22 @@ class Run:
         self.errors: dict[str, str] = {}
         self.busiest: tuple[float, str] = (0.0, "")
         self.crowding: list[float] = []
+        self.began, self.rounds = time.monotonic(), 0
 
     def all(self) -> dict[str, Any]:
-        load = os.getloadavg()[0]
-        began = dt.datetime.now(dt.UTC)
+        load, began = os.getloadavg()[0], dt.datetime.now(dt.UTC)
         self.imports()
         with serving(self.environments, self.server_core) as host:
-            for number in range(self.plan.rounds):
-                self.say(f"round {number + 1} of {self.plan.rounds}")
+            while self.rounds < self.plan.rounds and self.has_time():
+                self.say(f"round {self.rounds + 1} of {self.plan.rounds}")
                 for entry in self.roster:
-                    self.measure(entry, host, self.tasks(entry, number))
+                    self.measure(entry, host, self.tasks(entry, self.rounds))
+                self.rounds += 1
         workspace = self.workspace()
-        took = (dt.datetime.now(dt.UTC) - began).total_seconds()
         return {
             "date": began.date().isoformat(),
-            "took": took,
+            "took": time.monotonic() - self.began,
+            "rounds": self.rounds,
             "machine": machine(self.client_core, self.server_core, load),
             "crowding": max(self.crowding, default=0.0),
             "plan": dataclasses.asdict(self.plan),
@@ -61,15 +70,21 @@ class Run:
             "errors": self.errors,
         }
 
+    def has_time(self) -> bool:
+        """Whether there is time for one more round; the first one is always made."""
+        gone = time.monotonic() - self.began
+        return self.rounds == 0 or gone + gone / self.rounds / 2 < self.plan.seconds
+
     def tasks(self, entry: Entry, number: int) -> tuple[str, ...]:
         if entry.kind.endswith("Floor"):
             return FLOOR_TASKS
-        slow = number > 0 and max(self.samples[entry.name].get("wall_200", [0.0])) > SLOW
-        tasks = [task for task in TASKS if not (slow and task == "concurrent")]
-        plain = ["plain"] if number == 0 or entry.role != "peer" else []
-        once = ONCE if number == 0 else ()
-        growth = GROWTH if number == self.plan.rounds - 1 and entry.role == "ours" else ()
-        return (*tasks, *plain, *once, *growth)
+        left_out = set(ONCE) if number else set()
+        if number and max(self.samples[entry.name].get("wall_200", [0.0])) > SLOW:
+            left_out.add("concurrent")
+        if number and entry.role == "peer":
+            left_out.add("plain")
+        growth = GROWTH if number == 0 and entry.role == "ours" else ()
+        return (*(task for task in TASKS if task not in left_out), *growth)
 
     def measure(self, entry: Entry, host: str, tasks: tuple[str, ...]) -> None:
         if not entry.kind or entry.name in self.errors:
@@ -93,6 +108,8 @@ class Run:
         """In rounds too; the first one, for which files come into memory, is not counted if there are others."""
         self.say("imports")
         for number in range(self.plan.import_rounds):
+            if number > 1 and time.monotonic() - self.began > self.plan.seconds / 6:
+                break
             for entry in self.roster:
                 self.imported(entry, first=number == 0, counts=number > 0 or self.plan.import_rounds == 1)
 
@@ -112,8 +129,7 @@ class Run:
         serve = self.environments.command("fm-workspace", "speed._workspace", "serve", self.server_core)
         job = {"serve": serve, "seconds": self.plan.workspace_seconds}
         found = [
-            self.environments.ask("fm-workspace", "speed._workspace", job, self.client_core)
-            for _ in range(self.plan.rounds)
+            self.environments.ask("fm-workspace", "speed._workspace", job, self.client_core) for _ in range(self.rounds)
         ]
         return {metric: [each[metric] for each in found] for metric in found[0]}
 

@@ -26,6 +26,8 @@ from ._wires import Control
 Figures = dict[str, Any]
 WARM = 30
 EMBED_LATENCY = 0.05
+SLOW = 8
+"""Times the latency that calls at once take together, from where on it matters whether cost is quadratic."""
 LONG = 0.5
 ENOUGH = 0.05
 """Seconds below which a task says nothing of how busy the server is: preparing its answers is then most of it."""
@@ -103,7 +105,7 @@ class Worker:
         for count in more:
             self.mode(delay=self.plan["latency"])
             wall, _, _ = self.at_once(first)
-            if wall > 3 * self.plan["latency"] and wall * (count / first) * 2 > self.plan["patience"]:
+            if wall > SLOW * self.plan["latency"] and wall * (count / first) * 2 > self.plan["patience"]:
                 break
             found |= self.measured_at_once(count)
         return found

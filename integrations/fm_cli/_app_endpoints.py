@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ._failures import EXIT_CODES, failures
+from ._failures import EXIT_CODES, ExitCode, failures
 from ._options import HostOption, NameArgument, OutputOption, ProfileOption, TimeoutOption
 from ._output import Output
 from ._settings import EndpointFlags, ExternalFlags, RouteName, SizeFlags, Task
@@ -219,8 +219,9 @@ def delete(
     """Delete an endpoint. Asks first; where nobody can be asked, it needs --yes."""
     if not yes and not sys.stdin.isatty():
         raise typer.BadParameter("there is nobody to ask: say --yes")
-    if not yes:
-        typer.confirm(f"Delete the endpoint {name}?", abort=True, err=True)
+    if not yes and not _confirmed(f"Delete the endpoint {name}?"):
+        typer.echo("Nothing was deleted.", err=True)
+        raise typer.Exit(ExitCode.FAILED)
     with failures(output):
         from ._connect import Connection
         from ._endpoint_changes import delete
@@ -259,3 +260,10 @@ def logs(
         from ._endpoints import show_log
 
         show_log(name, served, build, Connection(host, profile), output)
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:  # Ctrl-C, or the end of input
+        raise typer.Exit(ExitCode.INTERRUPTED) from None

@@ -176,9 +176,13 @@ def history() -> Iterator[None]:
     except ImportError:  # on Windows, whose terminal does it itself
         yield
         return
-    path = state_directory() / "chat_history"
-    private_file(path, "a").close()
-    readline.read_history_file(path)
+    try:
+        path = state_directory() / "chat_history"
+        private_file(path, "a").close()
+        readline.read_history_file(path)
+    except OSError:  # a home that cannot be written to: one can talk all the same
+        yield
+        return
     readline.set_history_length(HISTORY_LINES)
     try:
         yield

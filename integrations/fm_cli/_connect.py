@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from fm_client import Client
+from fm_client import Client, ConfigurationError
 
 from ._background import running
 
@@ -29,6 +29,8 @@ class Connection:
 @contextmanager
 def connected(connection: Connection) -> Iterator[Client]:
     """A client. `local` is the workspace that runs in the background, else one of this process."""
+    if connection.host == LOCAL and connection.profile:
+        raise ConfigurationError("the embedded workspace, --host local, has no profile: leave out --profile")
     record = running() if connection.host == LOCAL else None
     if record is not None:
         client = Client(record.host, record.token)

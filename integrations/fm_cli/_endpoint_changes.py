@@ -29,6 +29,10 @@ def create(flags: EndpointFlags, wait: float | None, connection: Connection, out
     """Create an endpoint; `wait` is for how many seconds, None for not at all."""
     spec = spec_of(flags)
     name = name_of(flags, spec)
+    if not spec.keys() - set(SIDE_FIELDS) and not flags.file:
+        raise InvalidRequestError(
+            "nothing is to be served: give --model and --version, or --provider, --external-model and --task, or --file"
+        )
     _warn(connection)
     with connected(connection) as client:
         client.endpoints.create(name, **spec)

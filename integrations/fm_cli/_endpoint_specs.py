@@ -7,10 +7,12 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from fm_client import EndpointConfig, InvalidRequestError
 
@@ -86,9 +88,11 @@ def _from_file(flags: EndpointFlags) -> Spec:
 def read_spec(path: Path) -> Spec:
     """The object in a YAML or JSON file. What is wrong with it is told without its lines: they may hold a key."""
     name = "standard input" if path == STDIN else str(path)
-    text = sys.stdin.read() if path == STDIN else path.read_text(encoding="utf-8")
     try:
+        text = sys.stdin.read() if path == STDIN else path.read_text(encoding="utf-8")
         spec = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except UnicodeDecodeError as exc:
+        raise InvalidRequestError(f"{name} is not UTF-8 text (byte {exc.start:,})") from None
     except json.JSONDecodeError as exc:
         raise InvalidRequestError(f"{name} is not JSON: {exc.msg}, line {exc.lineno}") from None
     except yaml.YAMLError as exc:
@@ -98,9 +102,22 @@ def read_spec(path: Path) -> Spec:
     if not isinstance(spec, dict):
         raise InvalidRequestError(f"{name} must hold an object: name, and config or external_model or entity_name")
     if isinstance(spec.get("config"), dict):
-        # A version that looks like a number is a text to the service.
-        spec["config"] = EndpointConfig.model_validate(spec["config"])
+        spec["config"] = _config(spec["config"], name)
     return spec
+
+
+def _config(config: Spec, name: str) -> EndpointConfig:
+    """The configuration in a file; a version that looks like a number is a text to the service."""
+    try:
+        return EndpointConfig.model_validate(config)
+    except ValidationError as exc:
+        first = exc.errors(include_input=False, include_url=False)[0]
+        place = ".".join(takewhile(_is_name, map(str, first["loc"])))
+        raise InvalidRequestError(f"{name}: config.{place}: {first['msg']}") from None
+
+
+def _is_name(part: str) -> bool:
+    return part.isidentifier() or part.isdecimal()  # other parts name what pydantic tried
 
 
 def _external_model(flags: EndpointFlags) -> Spec:

@@ -30,7 +30,7 @@ def show_all(route: RouteName | None, task: Task | None, connection: Connection,
     console = terminal()
     table = plain_table(console)
     for heading in ("endpoint", "route", "task", "model", "state"):
-        table.add_column(heading, no_wrap=heading == "endpoint")
+        table.add_column(heading, overflow="fold")
     for endpoint in found:
         table.add_row(*_cells(endpoint), _styled(endpoint.state))
     print_table(table, console)
@@ -109,7 +109,7 @@ def _time(milliseconds: int | None) -> str:
 def _entities(endpoint: Endpoint, console: Console) -> Table:
     table = plain_table(console)
     for heading in ("serves", "model", "version", "size", "traffic", "deployment"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for config, note in ((endpoint.config, ""), (endpoint.pending_config, "pending: ")):
         for entity in config.entities if config else ():
             deployment = f"{note}{deployment_of(entity)}"

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from ._output import Output, notes_of, one_line
+from ._output import Output, in_words, notes_of, one_line
 
 OUTPUT_VARIABLE = "FM_OUTPUT"
 FACTS = (
@@ -107,7 +107,7 @@ def tell(error: BaseException, code: int, output: Output) -> None:
 def described(error: BaseException) -> dict[str, Any]:
     """An error for programs."""
     facts = {name: getattr(error, name, None) for name in FACTS}
-    message = getattr(error, "message", None) or one_line(error)
+    message = in_words(getattr(error, "message", None) or one_line(error))
     facts["notes"] = notes_of(error)
     known = {name: fact for name, fact in facts.items() if fact}
     return {"type": type(error).__name__, "message": message, **known}
@@ -119,19 +119,28 @@ class Group(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take note of the arguments: what is wrong with them is found before an option has a value."""
         ctx.meta[_ARGUMENTS] = list(args)
-        return super().parse_args(ctx, args)
+        with _usage(args):
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        try:
+        with _usage(ctx.meta[_ARGUMENTS]):
             return super().invoke(ctx)
-        except UsageError as error:
-            if not wants_json(ctx.meta[_ARGUMENTS]) or type(error).__name__ == "NoArgsIsHelpError":
-                raise
-            message = error.format_message()  # type: ignore[attr-defined]  # every click has it
-            report = {"type": "UsageError", "message": message}
-            typer.echo(json.dumps({"error": report, "exit_code": int(ExitCode.USAGE)}), err=True)
-            raise typer.Exit(ExitCode.USAGE) from error
+
+
+@contextmanager
+def _usage(arguments: Sequence[str]) -> Iterator[None]:
+    """Tell what is wrong with a command line as JSON, if it asks for JSON."""
+    arguments = list(arguments)  # click takes them off its own list
+    try:
+        yield
+    except UsageError as error:
+        if not wants_json(arguments) or type(error).__name__ == "NoArgsIsHelpError":
+            raise
+        message = error.format_message()  # type: ignore[attr-defined]  # every click has it
+        report = {"type": "UsageError", "message": message}
+        typer.echo(json.dumps({"error": report, "exit_code": int(ExitCode.USAGE)}), err=True)
+        raise typer.Exit(ExitCode.USAGE) from error
 
 
 def wants_json(arguments: Sequence[str]) -> bool:

@@ -101,8 +101,8 @@ def _needs(provider: catalog.ExternalProvider) -> str:
 def _print(headings: Sequence[str], rows: Iterable[Sequence[str]], faded: Iterable[bool]) -> None:
     console = terminal()
     table = plain_table(console)
-    for at, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if heading == "context" else "left", no_wrap=at == 0)
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading == "context" else "left", overflow="fold")
     for row, is_faded in zip(rows, faded, strict=True):
         table.add_row(*row, style="dim" if is_faded else None)
     print_table(table, console)

@@ -14,7 +14,7 @@ from fm_client import ChatResponse, Client, CompletionResponse, InvalidRequestEr
 from fm_client import Message as ChatMessage
 
 from ._connect import Connection, connected
-from ._output import Output, print_json, terminal
+from ._output import Output, announce_typing, print_json, terminal
 from ._screen import MarkdownScreen, PlainScreen, Screen
 from ._settings import QueryOptions
 
@@ -95,6 +95,7 @@ def prompt_of(prompt: str | None) -> str:
     """The prompt: the argument, or what standard input has."""
     if prompt is not None and prompt != STDIN:
         return prompt
+    announce_typing()
     text = sys.stdin.read().strip()
     if not text:
         raise InvalidRequestError("there is nothing to ask: standard input is empty, and no prompt is given")

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from ._output import announce_typing
+
 Row = dict[str, Any]
 TEXT, VECTOR = "text", "embedding"
 STDIN = Path("-")
@@ -42,6 +44,8 @@ def _rows_of(path: Path, field: str | None) -> Iterator[Row]:
 
 
 def _lines(path: Path, name: str) -> list[str]:
+    if path == STDIN:
+        announce_typing()
     # Not splitlines(): a line may hold characters that are line breaks to Unicode, and to no JSON reader.
     try:
         data = sys.stdin.buffer.read() if path == STDIN else path.read_bytes()

@@ -12,6 +12,8 @@ from rich.live import Live
 from rich.markdown import Markdown
 from rich.spinner import Spinner
 
+from ._output import harmless
+
 FRAMES_PER_SECOND = 12
 _FENCE = re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE)
 _BETWEEN_BLOCKS = re.compile(r"\n[ \t]*\n(?=[^ \t\n])")
@@ -37,10 +39,11 @@ class Screen(Protocol):
 
 
 class PlainScreen:
-    """The text as it is, ended by a line break."""
+    """The text as it is, but for what a terminal would obey; ended by a line break."""
 
     def __init__(self, file: TextIO | None = None) -> None:
         self._file = file or sys.stdout
+        self._is_terminal = self._file.isatty()
         self._last = ""
 
     def __enter__(self) -> Self:
@@ -56,7 +59,7 @@ class PlainScreen:
         """Show a piece more."""
         if text:
             self._last = text
-            self._write(text)
+            self._write(harmless(text) if self._is_terminal else text)
 
     def _write(self, text: str) -> None:
         self._file.write(text)
@@ -112,15 +115,6 @@ def split_blocks(text: str) -> tuple[str, str]:
         if len(_FENCE.findall(text[: gap.start()])) % 2 == 0:
             return text[: gap.start()], text[gap.end() :]
     return "", text
-
-
-def harmless(text: str) -> str:
-    r"""`text` without what a terminal would obey: a model may have been told to send escape sequences.
-
-    >>> harmless("a\x1b[2Jb\n")
-    'a[2Jb\n'
-    """
-    return "".join(char for char in text if char.isprintable() or char in "\n\t")
 
 
 def _rendered(text: str) -> RenderableType:

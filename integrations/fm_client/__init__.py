@@ -47,9 +47,10 @@ from ._network import environment_proxy
 from ._observe import CallObserver, ObservedCall, observe
 from ._pair import Clients
 from ._profiles import ModelProfile, profile_for
-from ._requests import ChatParams, CompletionParams, EmbedParams
+from ._requests import ChatParams, CompletionParams, EmbedParams, thinks
 from ._retiring import RetiringModelWarning
 from ._routes import Route, route_of
+from ._tool_media import show_tool_media
 from ._vectors import ZeroVectorWarning
 from ._version import __version__
 from ._wire import Reply, Request, Timeout
@@ -210,4 +211,6 @@ __all__ = [
     "parse_metrics",
     "profile_for",
     "route_of",
+    "show_tool_media",
+    "thinks",
 ]

@@ -35,7 +35,7 @@ def _last_said(messages: Sequence[Message]) -> Message:
     """The last message in which the assistant says something, with those of its calls that have no result yet."""
     said_by = [message for message in messages if message.role == "assistant"]
     said = next((message for message in reversed(said_by) if message.content or message.tool_calls), Message())
-    answered = {(message.model_extra or {}).get("tool_call_id") for message in messages if message.role == "tool"}
+    answered = [(message.model_extra or {}).get("tool_call_id") for message in messages if message.role == "tool"]
     calls = [call for call in said.tool_calls or () if call.id not in answered]
     return said.model_copy(update={"tool_calls": calls or None})
 

@@ -70,7 +70,8 @@ class TokenSource(Secretive):
     def token(self, stale: str | None = None, run: Any = None, within: float | None = None) -> str:
         """What the function returns; a coroutine function needs `AsyncClient`.
 
-        It runs in the caller's own thread, where it may look for a request's user; so it cannot be cut short.
+        It runs in the caller's own thread and context, where it may look for a request's user; so it cannot be cut
+        short. For the batches of `embed` it runs in their threads, in a copy of the context.
         """
         value = self._source()
         if inspect.isawaitable(value):
@@ -132,19 +133,22 @@ class SDKToken(Secretive):
             raise ConfigurationError(
                 f'{self!r} needs the databricks-sdk: pip install "fm-integrations[databricks]"'
             ) from exc
+        # What it raises may quote what was sent: its kind alone is told, and it is out of reach as a context too.
         try:
             return sdk.Config(**{name: value for name, value in self._options.items() if value})
         except ValueError as exc:
-            raise ConfigurationError(f"the databricks-sdk cannot log in: {str(exc).splitlines()[0]}") from None
+            fault = str(exc).partition("\n")[0] or "ValueError"
         except Exception as exc:  # noqa: BLE001  # whatever its many ways to log in raise, none of it ours
-            raise ConfigurationError(f"the databricks-sdk cannot log in: {type(exc).__name__}") from None
+            fault = type(exc).__name__
+        raise ConfigurationError(f"the databricks-sdk cannot log in: {fault}")
 
     def _headers(self) -> dict[str, str]:
         try:
             headers: dict[str, str] = self._config.authenticate()
-        except Exception as exc:  # noqa: BLE001  # as above; its text may quote what was sent, so only its kind is told
-            raise AuthenticationError(f"the databricks-sdk got no token: {type(exc).__name__}") from None
-        return headers
+            return headers
+        except Exception as exc:  # noqa: BLE001  # as above
+            fault = type(exc).__name__
+        raise AuthenticationError(f"the databricks-sdk got no token: {fault}")
 
 
 def no_token_in_time() -> APITimeoutError:

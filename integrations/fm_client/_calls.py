@@ -109,8 +109,7 @@ def _whole(call: _Call, parse: Callable[[Reply, str], S]) -> Flow[S]:
         return returning(lambda reply: parse(reply, endpoint))
 
     response, dropped = yield from _over_routes(call, then)
-    response._dropped_params = dropped
-    return response
+    return response.without(dropped)
 
 
 def _streamed(call: _Call, chunk_type: type[ChatChunk | CompletionChunk]) -> Flow[None]:
@@ -178,7 +177,8 @@ def _read_on(call: _Call, opened: _Opened) -> Flow[None]:
         if parser.events > events:  # keep-alive comments do not count
             last_event, events = clock(), parser.events
     if parser.failure is not None:
-        raise parser.interrupted(parser.failure) from parser.failure
+        failure = opened.reply.redacted(parser.failure)
+        raise parser.interrupted(failure) from failure
 
 
 def _idle(error: APIError, timeout: Timeout) -> APIError:

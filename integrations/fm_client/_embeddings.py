@@ -20,7 +20,7 @@ from ._retry import exchange, returning
 from ._routes import check_endpoint_name, invocations_path
 from ._vectors import Batch, add_usages, check_dimension, read_batch, unit
 from ._wire import Flow
-from .types import EmbeddingResponse
+from .types import EmbeddingResponse, Serving
 from .types._base import JSONObject
 
 DEFAULT_BATCH_SIZE = 100
@@ -74,7 +74,7 @@ class EmbedJob:
             usage=add_usages([batch.usage for batch in ordered]),
             model=ordered[0].model,
         )
-        response._endpoint, response._request_id, response._attempts = self._endpoint, request_id, attempts
+        response.served_by(Serving(self._endpoint, request_id, attempts=attempts))
         if self._watch is not None:
             self._watch.answer = response
         return response

@@ -165,9 +165,9 @@ def _provisioned_entity(spec: Mapping[str, Any]) -> JSONObject:
 
 
 def _versioned(entity: JSONObject) -> JSONObject:
-    """The entity with its version as text, which the service asks for."""
-    version = entity.get("entity_version")
-    return entity if version is None else {**entity, "entity_version": str(version)}
+    """The entity, of what is given, with its version as text, which the service asks for."""
+    given = {key: value for key, value in entity.items() if value is not None}
+    return {**given, "entity_version": str(given["entity_version"])} if "entity_version" in given else given
 
 
 def in_units(entities: list[JSONObject]) -> bool:

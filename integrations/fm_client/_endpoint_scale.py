@@ -126,9 +126,10 @@ def _shares(config: EndpointConfig) -> dict[str, int]:
 
 
 def _in_tokens(context: Context, entity: JSONObject) -> Flow[JSONObject]:
-    chunks = {field: entity[field] for field in CHUNK_FIELDS if field in entity}
+    chunks = {field: entity[field] for field in CHUNK_FIELDS if entity.get(field) is not None}
+    plain = {key: value for key, value in entity.items() if key not in CHUNK_FIELDS}
     if not chunks:
-        return entity
+        return plain
     model, version = str(entity.get("entity_name")), entity.get("entity_version")
     info = yield from optimization_info(context, model, version if version is not None else "")
     if not info.optimizable or not info.throughput_chunk_size:
@@ -136,7 +137,6 @@ def _in_tokens(context: Context, entity: JSONObject) -> Flow[JSONObject]:
             f"{model} version {version} cannot be provisioned by throughput; "
             "give provisioned_model_units, or workload_size in config"
         )
-    plain = {key: value for key, value in entity.items() if key not in CHUNK_FIELDS}
     sized = {**plain, **{CHUNK_FIELDS[field]: info.tokens_per_second(count) for field, count in chunks.items()}}
     check_whole(sized)  # what stays as it was may not fit what is new
     return sized

@@ -24,6 +24,7 @@ from ._errors import (
     ServerError,
     UnprocessableEntityError,
 )
+from ._redact import CUT, shown
 from ._wire import Reply
 
 MAX_MESSAGE_CHARS = 2_048
@@ -225,10 +226,8 @@ def _body_retry_after(payload: Any) -> float | None:
 
 
 def _word(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return _clip(value) if isinstance(value, str) and value else None
 
 
 def _clip(text: str) -> str:
-    # Line breaks and escapes in a service's text would forge lines in a log.
-    shown = "".join(c if c.isprintable() else " " for c in text[: MAX_MESSAGE_CHARS + 1])
-    return shown if len(shown) <= MAX_MESSAGE_CHARS else shown[:MAX_MESSAGE_CHARS] + "…"
+    return shown(text) if len(text) <= MAX_MESSAGE_CHARS else shown(text[:MAX_MESSAGE_CHARS]) + CUT

@@ -154,7 +154,9 @@ def _missing(settings: Mapping[str, Any], way: catalog.ExternalProvider, *fields
     )
     text = f"{way.config} lacks {named}, which {way.name} needs"
     strange = [
-        name for name in settings if name not in _fields() and difflib.get_close_matches(name, fields, 1, _CLOSE)
+        name
+        for name in map(str, settings)
+        if name not in _fields() and difflib.get_close_matches(name, fields, 1, _CLOSE)
     ]
     return text + (f"; {strange[0]!r:.60} is no field of it" if strange else "")
 

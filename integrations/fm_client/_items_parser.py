@@ -10,7 +10,7 @@ from ._errors import APIError, ResponseFormatError
 from ._items_read import CALL, response_of, text_at
 from ._items_stream import FAILS, ItemMerger
 from ._merge import WholeMerger
-from ._responses import Chunk, StreamParser, facts, json_reply, raise_error_in, stamp
+from ._responses import MISSHAPEN, Chunk, StreamParser, facts, json_reply, raise_error_in, reason, serving
 from ._sse import Event
 from ._tool_calls import new_call_id
 from ._wire import Reply
@@ -34,10 +34,10 @@ def items_response(reply: Reply, endpoint: str) -> ChatResponse:
             item["call_id"] = text_at(item, "id") or new_call_id()
     try:
         response = response_of(value, output)
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as exc:
-        text = f"the answer is not what the API promises: {exc}"
+    except MISSHAPEN as exc:
+        text = f"the answer is not what the API promises: {reason(exc)}"
         raise ResponseFormatError(text, **facts(reply, endpoint)) from exc
-    return stamp(response, reply, endpoint)
+    return response.served_by(serving(reply, endpoint))
 
 
 class ItemStreamParser(StreamParser):

@@ -50,8 +50,8 @@ class _Slot:
         """All pieces together."""
         return "".join(piece for pieces in self.pieces.values() for piece in pieces)
 
-    def add(self, piece: str, kind: str, index: Any) -> None:
-        self.pieces.setdefault((kind, index if isinstance(index, int) else 0), []).append(piece)
+    def add(self, piece: str, kind: str, index: int) -> None:
+        self.pieces.setdefault((kind, index), []).append(piece)
 
     def current(self) -> JSONObject:
         """The item, as far as it has come."""
@@ -157,8 +157,9 @@ class ItemMerger:
         if slot.done:  # some agents give all of their messages one id
             slot = self._begin({"type": kind, "id": event.get("item_id")}, event)
         yield from self._opened(slot)
-        slot.add(piece, piece_kind, event.get(number))
-        yield self._said(slot, piece_kind, piece)
+        place = event[number] if isinstance(event.get(number), int) else 0
+        slot.add(piece, piece_kind, place)
+        yield self._said(slot, piece_kind, piece, place)
 
     def _added(self, event: Mapping[str, Any], item: JSONObject) -> Iterator[JSONObject]:
         slot = self._slot(event, item)
@@ -267,15 +268,16 @@ class ItemMerger:
         call = call_of({**slot.item, "arguments": arguments})
         return {"tool_calls": [{"index": slot.index, **call}]}
 
-    def _said(self, slot: _Slot, kind: str, piece: str) -> JSONObject:
+    def _said(self, slot: _Slot, kind: str, piece: str, place: int = 0) -> JSONObject:
+        numbered = {"index": place} if place else {}  # which of several pieces of one reasoning
         if kind == "arguments":
             return {"tool_calls": [{"index": slot.index, "function": {"arguments": piece}}]}
         if kind == "refusal":
             return {"refusal": piece}
         if kind == "summary_text":
-            return {"content": [{"type": "reasoning", "summary": [{"type": kind, "text": piece}]}]}
+            return {"content": [{"type": "reasoning", "summary": [{"type": kind, "text": piece, **numbered}]}]}
         if kind == "reasoning_text":
-            return {"content": [{"type": "reasoning", "content": [{"type": kind, "text": piece}]}]}
+            return {"content": [{"type": "reasoning", "content": [{"type": kind, "text": piece, **numbered}]}]}
         own = {"id": slot.item["id"]} if slot.item.get("id") else {}
         return {"content": [{"type": "text", "text": piece, **own}] if self._exact else piece}
 

@@ -39,7 +39,9 @@ class UsageMerger:
     def add(self, usage: Usage | None) -> None:
         """Take over every field that is not null."""
         if usage is not None:
-            self._fields.update((key, value) for key, value in usage if value is not None)
+            # Not by iterating over the model, which costs more than reading the chunk it is of.
+            for fields in (usage.__dict__, usage.model_extra or {}):
+                self._fields.update({key: value for key, value in fields.items() if value is not None})
 
     def result(self) -> Usage | None:
         """The whole usage; None if the stream never gave any."""
@@ -221,10 +223,15 @@ class _StreamMerger(Generic[C, R]):
         """Take `chunk` in; returns it normalised: no usage, tool-call pieces with index and id."""
         self._usage.add(chunk.usage)
         chunk.usage = None
-        head = {"id": chunk.id, "created": chunk.created, "model": chunk.model, **(chunk.model_extra or {})}
-        self._head.update((key, value) for key, value in head.items() if value is not None)
+        # Where a chunk has what only a whole answer has, it means something else by it.
+        own = self._response.model_fields
+        extra = {key: value for key, value in (chunk.model_extra or {}).items() if key not in own}
+        head = {"id": chunk.id, "created": chunk.created, "model": chunk.model, **extra}
+        self._head.update({key: value for key, value in head.items() if value is not None})
         for choice in chunk.choices:
-            self._choices.setdefault(choice.index, self._choice()).add(choice)
+            if (merger := self._choices.get(choice.index)) is None:
+                merger = self._choices[choice.index] = self._choice()
+            merger.add(choice)
         return chunk
 
     @property

@@ -41,7 +41,7 @@ def parse_metrics(text: str) -> list[MetricSample]:
 
 def _samples(text: str) -> Iterator[MetricSample]:
     kinds: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):  # a label may hold what else ends lines
         if line.startswith("#"):
             words = line.split(None, 3)
             if len(words) == 4 and words[1] == "TYPE":

@@ -97,7 +97,7 @@ def _refuses(message: str, name: str) -> bool:
 def has(body: Mapping[str, Any], name: str) -> bool:
     """Whether the body has the field; `strict` is one of its tools' functions."""
     if name == "strict":
-        return any("strict" in tool.get("function", tool) for tool in body.get("tools", ()))
+        return any("strict" in _function_of(tool) for tool in _tools(body))
     return name in body
 
 
@@ -105,15 +105,25 @@ def without(body: Mapping[str, Any], name: str) -> JSONObject:
     """A copy of the body without the field."""
     if name != "strict":
         return {key: value for key, value in body.items() if key != name}
-    return {**body, "tools": [_loose(tool) for tool in body["tools"]]}
+    return {**body, "tools": [_loose(tool) for tool in _tools(body)]}
+
+
+def _tools(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The tools, if they are such: `extra_body` may hold anything under that name."""
+    tools = body.get("tools")
+    fit = isinstance(tools, (list, tuple)) and all(isinstance(tool, Mapping) for tool in tools)
+    return list(tools) if fit and tools else []
+
+
+def _function_of(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Where `strict` stands: in a tool's function, or (in the Responses API) in the tool itself."""
+    function = tool.get("function")
+    return function if isinstance(function, Mapping) else tool
 
 
 def _loose(tool: Mapping[str, Any]) -> JSONObject:
-    """A tool without `strict`, which stands in its function, or (in the Responses API) in itself."""
-    function = tool.get("function")
-    if isinstance(function, Mapping):
-        return {**tool, "function": {key: value for key, value in function.items() if key != "strict"}}
-    return {key: value for key, value in tool.items() if key != "strict"}
+    loose = {key: value for key, value in _function_of(tool).items() if key != "strict"}
+    return loose if _function_of(tool) is tool else {**tool, "function": loose}
 
 
 def _text(endpoint: str, name: str) -> str:

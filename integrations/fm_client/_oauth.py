@@ -225,11 +225,12 @@ def container_token(clock: Callable[[], float], path: str = CONTAINER_FILE) -> F
     def fetch(context: Context, within: float | None) -> Flow[Fresh]:
         yield from ()
         try:
-            return Fresh(
-                json.loads(Path(path).read_text(encoding="utf-8"))["OAUTH_TOKEN"][0]["oauthTokenValue"], CONTAINER_TTL
-            )
-        except (OSError, ValueError, LookupError, TypeError) as exc:
-            raise ConfigurationError(f"{path} holds no token of a model-serving container") from exc
+            return Fresh(json.loads(Path(path).read_bytes())["OAUTH_TOKEN"][0]["oauthTokenValue"], CONTAINER_TTL)
+        except OSError as exc:
+            raise ConfigurationError(f"{path} cannot be read: {exc.strerror}") from exc
+        except (ValueError, LookupError, TypeError):
+            pass  # an error that holds the whole text, and is therefore no cause of ours
+        raise ConfigurationError(f"{path} holds no token of a model-serving container")
 
     return FetchedToken("model-serving", fetch, clock)
 

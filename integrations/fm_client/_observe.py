@@ -74,12 +74,15 @@ def observe(begin: Begin) -> Callable[[], None]:
     databricks-meta-llama-3-3-70b-instruct 1
     >>> stop()
     """
-    _observers.append(begin)
+
+    def begun(call: ObservedCall) -> CallObserver | None:  # one of its own, as `begin` may be given twice
+        return begin(call)
 
     def stop() -> None:
-        if begin in _observers:
-            _observers.remove(begin)
+        if begun in _observers:
+            _observers.remove(begun)
 
+    _observers.append(begun)
     return stop
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
 from typing import Literal, TypedDict
 
 from . import _catalog as catalog
@@ -223,14 +222,10 @@ def _of_catalog(endpoint: str) -> ModelProfile:
 
 def _limits_of_twin(model: str) -> ModelProfile:
     """The limits of the hosted model of the same name: elsewhere they are likely the same."""
-    twin = _twins().get(_bare(model))
+    name = _bare(model)
+    twin = next((hosted.endpoint for hosted in catalog.models() if _bare(hosted.endpoint) == name), None)
     known = _of_catalog(twin) if twin else {}
     return {"context_tokens": known["context_tokens"]} if "context_tokens" in known else {}
-
-
-@cache
-def _twins() -> Mapping[str, str]:
-    return {_bare(model.endpoint): model.endpoint for model in catalog.models()}
 
 
 def _bare(model: str) -> str:

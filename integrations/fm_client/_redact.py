@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 REDACTED = "**********"
+CUT = "…"
+"""Behind a text that was cut to size."""
 LEAST_SECRET = 8
 """Characters of a secret that is worth hiding in a text; shorter ones are words, of which errors are made."""
 _PLAINTEXT = "_plaintext"
@@ -14,14 +16,23 @@ _PLAINTEXT = "_plaintext"
 
 
 def redacted(text: str, secrets: Iterable[str | None]) -> str:
-    """`text` without `secrets`, in their plain form and as JSON writes them.
+    """`text` without `secrets`, in their plain form, as JSON writes them, and cut off with the text.
 
     >>> redacted("Incorrect key: key-for-docs.", ["key-for-docs"])
     'Incorrect key: **********.'
     """
     for secret in sorted(_spellings(secrets), key=len, reverse=True):  # the longer first: one may begin another
         text = text.replace(secret, REDACTED)
+        if CUT in text:
+            text = _without_beginning(text, secret)
     return text
+
+
+def _without_beginning(text: str, secret: str) -> str:
+    """`text` without what of `secret` stands before the place where it was cut to size."""
+    found = (secret[:length] for length in range(len(secret) - 1, LEAST_SECRET - 1, -1))
+    begun = next((begin for begin in found if begin + CUT in text), None)
+    return text if begun is None else text.replace(begun + CUT, REDACTED + CUT)
 
 
 def redacted_bytes(data: bytes, secrets: Iterable[str | None]) -> bytes:
@@ -46,6 +57,12 @@ def _plaintexts(value: Any) -> Iterator[str]:
         yield from _plaintexts(inner)
 
 
+def shown(text: str) -> str:
+    """`text` as errors show it: line breaks and escapes in a service's text would forge lines in a log."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def _spellings(secrets: Iterable[str | None]) -> set[str]:
     worth = [secret for secret in secrets if secret and len(secret) >= LEAST_SECRET]
-    return {*worth, *(json.dumps(secret)[1:-1] for secret in worth)}
+    written = (json.dumps(secret, ensure_ascii=escaped)[1:-1] for secret in worth for escaped in (True, False))
+    return {*worth, *written, *map(shown, worth), *(" ".join(secret.split()) for secret in worth)}

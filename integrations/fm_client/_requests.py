@@ -29,6 +29,7 @@ class CallOptions(TypedDict, total=False):
     extra_body: Mapping[str, Any] | None
     """Further fields of the request body, sent as they are."""
     timeout: float | Timeout | None
+    """Seconds in all (of `embed`: for each batch), or a Timeout."""
     max_retries: int | None
     wait_ready: float | None
     """Seconds to wait for an endpoint that deploys, or starts from zero, before EndpointNotReadyError is raised."""
@@ -106,6 +107,15 @@ def chat_body(messages: Messages, params: Mapping[str, Any]) -> JSONObject:
     if params.get("api") == "responses":
         return with_extra(responses_body(body), params)
     return with_extra(body, params)
+
+
+def thinks(thinking: Mapping[str, Any] | None) -> bool:
+    """Whether a model that is sent this `thinking` thinks before it answers: then no tool can be forced on it.
+
+    >>> thinks({"type": "enabled", "budget_tokens": 1024}), thinks({"type": "disabled"}), thinks(None)
+    (True, False, False)
+    """
+    return (thinking or {}).get("type") not in (None, "disabled")
 
 
 def completion_body(prompt: str | Sequence[str], params: Mapping[str, Any]) -> JSONObject:
@@ -199,6 +209,8 @@ def with_extra(body: JSONObject, params: Mapping[str, Any]) -> JSONObject:
         raise InvalidRequestError("extra_body must be an object with text keys")
     if "stream" in extra:
         raise InvalidRequestError("extra_body cannot hold 'stream': call stream_chat or stream_complete instead")
+    if "model" in extra and params.get("api") == "responses":
+        raise InvalidRequestError("extra_body cannot hold 'model' in the Responses API: it is the endpoint of the call")
     return with_fields(body, extra)
 
 

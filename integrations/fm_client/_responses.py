@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from ._agents import AgentMerger, agent_response, is_agent_chunk
 from ._config import StreamEnd
@@ -15,12 +16,14 @@ from ._merge import ChatMerger, CompletionMerger, WholeMerger
 from ._sse import Event, SSEDecoder
 from ._tool_calls import new_call_id
 from ._wire import Reply
-from .types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, Served
+from .types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, Serving
 from .types._base import WireModel
 
 M = TypeVar("M", bound=WireModel)
 Chunk = ChatChunk | CompletionChunk
-S = TypeVar("S", bound=Served)
+MISSHAPEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What comes of reading an answer whose inner parts are of a shape that nobody foresaw."""
+LARGE = 1024 * 1024
 _CHUNK_EVENTS = (b"", b"message")
 """The types of events that hold chunks; others, such as `ping`, are for whoever understands them."""
 
@@ -48,13 +51,21 @@ def chat_response(reply: Reply, endpoint: str) -> ChatResponse:
     """A whole chat answer."""
     response = _parse(ChatResponse, reply, endpoint)
     if response.messages and not response.choices:
-        return stamp(agent_response(response), reply, endpoint)
+        response = _agents(response, reply, endpoint)
     if not response.choices:
         raise ResponseFormatError("the answer has no choices", **facts(reply, endpoint))
     for choice in response.choices:
         for call in choice.message.tool_calls or ():
             call.id = call.id or new_call_id()
-    return stamp(response, reply, endpoint)
+    return response.served_by(serving(reply, endpoint))
+
+
+def _agents(response: ChatResponse, reply: Reply, endpoint: str) -> ChatResponse:
+    try:
+        return agent_response(response)
+    except MISSHAPEN as exc:
+        text = f"the answer is not what the API promises: {reason(exc)}"
+        raise ResponseFormatError(text, **facts(reply, endpoint)) from exc
 
 
 def completion_response(reply: Reply, endpoint: str) -> CompletionResponse:
@@ -62,16 +73,12 @@ def completion_response(reply: Reply, endpoint: str) -> CompletionResponse:
     response = _parse(CompletionResponse, reply, endpoint)
     if not response.choices:
         raise ResponseFormatError("the answer has no choices", **facts(reply, endpoint))
-    return stamp(response, reply, endpoint)
+    return response.served_by(serving(reply, endpoint))
 
 
-def stamp(answer: S, reply: Reply, endpoint: str) -> S:
-    """`answer`, with what served it."""
-    answer._endpoint = endpoint
-    answer._request_id = reply.request_id
-    answer._served_model = reply.headers.get("served-model-name")
-    answer._attempts = reply.attempts
-    return answer
+def serving(reply: Reply, endpoint: str) -> Serving:
+    """What an answer is served by."""
+    return Serving(endpoint, reply.request_id, reply.headers.get("served-model-name"), reply.attempts)
 
 
 def _parse(model: type[M], reply: Reply, endpoint: str) -> M:
@@ -80,7 +87,7 @@ def _parse(model: type[M], reply: Reply, endpoint: str) -> M:
     except ValueError as exc:
         json_reply(reply, endpoint)  # says it better where it is no JSON, or an error
         raise ResponseFormatError(
-            f"the answer is not what the API promises: {_reason(exc)}", **facts(reply, endpoint)
+            f"the answer is not what the API promises: {reason(exc)}", **facts(reply, endpoint)
         ) from exc
     _raise_error_of(answer, reply, endpoint)
     return answer
@@ -97,7 +104,8 @@ def _raise_error_of(answer: WireModel, reply: Reply, endpoint: str) -> None:
 def lenient(model: type[M], data: bytes) -> M:
     """`data` as a wire model; nulls where the service means "absent" are let go. A ValueError if it does not fit."""
     try:
-        return model.model_validate_json(data)
+        # A large answer is read in two steps: in one, pydantic holds all of its text twice.
+        return model.model_validate(from_json(data)) if len(data) > LARGE else model.model_validate_json(data)
     except ValidationError:
         value = load_json(data)
         if not isinstance(value, dict):
@@ -111,7 +119,8 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _reason(exc: Exception) -> str:
+def reason(exc: Exception) -> str:
+    """What is wrong with an answer, in one line that quotes none of it."""
     if not isinstance(exc, ValidationError):
         return str(exc)
     first = exc.errors(include_input=False, include_url=False)[0]
@@ -142,6 +151,7 @@ class StreamParser:
     ) -> None:
         self._type = chunk_type
         self._reply, self._endpoint, self._end = reply, endpoint, stream_end
+        self._serving = serving(reply, endpoint)
         self._merger: Any = ChatMerger() if chunk_type is ChatChunk else CompletionMerger()
         self._decoder = SSEDecoder(limit)
         self._in_one_piece, self._body = not _is_sse(reply), bytearray()
@@ -172,7 +182,7 @@ class StreamParser:
 
     def partial(self) -> Any:
         """What has arrived so far, as a response."""
-        return stamp(self._merger.response(), self._reply, self._endpoint)
+        return self._merger.response().served_by(self._serving)
 
     def interrupted(self, failure: APIError) -> StreamInterruptedError:
         """The error for a stream that broke after its first event."""
@@ -229,14 +239,14 @@ class StreamParser:
     def _merged(self, chunk: Any) -> list[Chunk]:
         try:
             merged: Chunk | list[Chunk] = self._merger.add(chunk)
-        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as exc:
-            # Parts of a content are read as they come: one of a shape that nobody foresaw must not end the caller.
+        except MISSHAPEN as exc:
+            # Parts of a content are read as they come.
             raise self._malformed(exc, self._reply.body) from exc
         pieces = merged if isinstance(merged, list) else [merged]
-        return [stamp(piece, self._reply, self._endpoint) for piece in pieces]
+        return [piece.served_by(self._serving) for piece in pieces]
 
     def _malformed(self, exc: Exception, data: bytes) -> ResponseFormatError:
-        text = f"an event of the stream is not what the API promises: {_reason(exc)}"
+        text = f"an event of the stream is not what the API promises: {reason(exc)}"
         return ResponseFormatError(text, **{**facts(self._reply, self._endpoint), "body": text_of(data)})
 
     def _error_event(self, data: bytes) -> APIError:
@@ -266,13 +276,13 @@ class StreamParser:
             return []
         self.done = True
         rest: list[Chunk] = self._merger.rest()
-        return [*(stamp(chunk, self._reply, self._endpoint) for chunk in rest), self._last()]
+        return [*(chunk.served_by(self._serving) for chunk in rest), self._last()]
 
     def _last(self) -> Chunk:
         last: Chunk = self._merger.last()
         answers: tuple[Any, ...] = (last, last.response)
         for answer in answers:
-            stamp(answer, self._reply, self._endpoint)._dropped_params = self.dropped
+            answer.served_by(self._serving).without(self.dropped)
         return last
 
     def _feed_whole(self, data: bytes) -> list[Chunk]:

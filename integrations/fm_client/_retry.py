@@ -49,6 +49,8 @@ TRANSIENT_COST = 10.0
 THROTTLE_COST = 5.0
 SUCCESS_GAIN = 1.0
 _OTHER_TASK = re.compile(r"unknown field \W?(?:messages|prompt|input)\b")
+_QUOTING = ("message", "body", "error_code", "request_id")
+"""What of an error is a service's own text."""
 _NUMBER = re.compile(r"^\s*\d{1,9}(\.\d{1,9})?\s*$")
 
 
@@ -77,7 +79,7 @@ def exchange(
     )
     try:
         if authorize:
-            tries.token = yield tries.asking()
+            tries.token = yield from _token(tries)
         return (yield from _until_answered(tries, then, max(after, tries.gate())))
     finally:
         tries.stop_probing()
@@ -90,17 +92,26 @@ def _until_answered(tries: _Tries, then: Callable[[Reply], Flow[T]] | None, afte
             yield Pause(tries.turn())
         try:
             reply = yield Attempt(tries.request(), after, failure)
-            reply.attempts, reply.until = tries.sent, tries.until()
+            reply.attempts, reply.until, reply.redacted = tries.sent, tries.until(), tries.redacted
             result = yield from _accept(tries.context, tries.base, reply, then)
         except APIError as error:
-            failure = error
+            failure = tries.redacted(error)
         else:
             tries.succeeded()
             return result
         after, fresh = tries.again(failure)
-        if fresh and not tries.renewed((yield tries.asking(stale=tries.token))):
-            raise tries.redacted(failure)
+        if fresh and not tries.renewed((yield from _token(tries, stale=tries.token))):
+            raise failure
         failure.__traceback__ = None  # it is done with; keep no frames alive
+
+
+def _token(tries: _Tries, stale: str | None = None) -> Flow[str]:
+    """The token. Its error is one of the call, which was for an endpoint."""
+    try:
+        return cast(str, (yield tries.asking(stale)))  # in no variable: crash reporters show those
+    except APIError as error:
+        error.endpoint = error.endpoint or tries.base.endpoint
+        raise
 
 
 def _accept(context: Context, request: Request, reply: Reply, then: Callable[[Reply], Flow[T]] | None) -> Flow[T]:
@@ -194,7 +205,9 @@ class _Tries:
     def redacted(self, error: APIError) -> APIError:
         """`error` without the credential that was sent: there are gateways that quote a request they refuse."""
         secrets = (self.token or self.base.headers.get("authorization", "").rpartition(" ")[2], *self.base.secrets)
-        error.message, error.body = redacted(error.message, secrets), redacted(error.body, secrets)
+        for name in _QUOTING:
+            if told := getattr(error, name):
+                setattr(error, name, redacted(told, secrets))
         error.args = (error.message,)
         if any(redacted(told, secrets) != told for told in (f"{link} {vars(link)}" for link in chain(error))):
             error.__cause__ = error.__context__ = None  # parsers quote what they could not read
@@ -228,7 +241,7 @@ class _Tries:
             or not is_retryable(failure, self.base)
             or not self._affordable(failure, delay)
         ):
-            raise self.redacted(failure)
+            raise failure
         return delay, False
 
     def _was_never_read(self, failure: APIError) -> bool:

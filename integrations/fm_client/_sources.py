@@ -174,10 +174,7 @@ class Sources:
         """The identity provider's token, read anew each time: it ages too."""
         if kind == "file-oidc":
             path = Path(source["oidc_token_filepath"] or "")
-            try:
-                return path.read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as exc:
-                raise ConfigurationError(f"the OIDC token file {path} cannot be read") from exc
+            return text_in(path, f"the OIDC token file {path}").strip()
         name = source.get("oidc_token_env") or "DATABRICKS_OIDC_TOKEN"
         value = self._env.get(name) or source.get("oidc_token")
         if not value:
@@ -202,15 +199,23 @@ class Sources:
         raise ConfigurationError(f"{path} has no profile {chosen!r}; it has: {names}")
 
 
+def text_in(path: Path, what: str) -> str:
+    """The text of a file with secrets; `what` begins an error's text, which holds nothing of the file's."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as exc:
+        raise ConfigurationError(f"{what} cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError:
+        pass  # it holds all of the file, and is therefore no cause of ours
+    raise ConfigurationError(f"{what} is not UTF-8 text")
+
+
 def read_profiles(path: Path) -> dict[str, dict[str, str]]:
     """The sections of a profile file. [DEFAULT] is a profile like any other: it is not merged into the rest."""
     parser = configparser.ConfigParser(default_section="\0", interpolation=None)
+    text = text_in(path, str(path))
     try:
-        parser.read_string(path.read_text(encoding="utf-8-sig"), source=str(path))
-    except UnicodeDecodeError as exc:
-        raise ConfigurationError(f"{path} is not UTF-8 text") from exc
-    except OSError as exc:
-        raise ConfigurationError(f"{path} cannot be read: {exc.strerror}") from exc
+        parser.read_string(text, source=str(path))
     except configparser.Error as exc:
         fault = f"{path}, line {_line_of(exc)}: {_fault_of(exc)}"
     else:

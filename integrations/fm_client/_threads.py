@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextvars import copy_context
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Generic, TypeVar
@@ -31,7 +32,8 @@ def in_threads(jobs: Sequence[Callable[[], object]], limit: int) -> None:
     running = 0
     while True:
         while failure is None and running < limit and (job := next(waiting, None)) is not None:
-            Thread(target=work, args=(job,), name="fm-embed", daemon=True).start()
+            # A token function, or who looks on, may ask the caller's context whom the call is for.
+            Thread(target=copy_context().run, args=(work, job), name="fm-embed", daemon=True).start()
             running += 1
         if not running:
             break

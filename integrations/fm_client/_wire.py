@@ -20,6 +20,10 @@ from typing import Any, Generic, Protocol, TypeVar
 T = TypeVar("T")
 
 
+def _as_it_is(error: T) -> T:
+    return error
+
+
 @dataclass(frozen=True, slots=True)
 class Timeout:
     """Limits of one call, in seconds; None switches a limit off.
@@ -82,6 +86,8 @@ class Reply:
     attempts: int = 1
     until: float | None = None
     """When the whole call has to be over, by the clock of its flow."""
+    redacted: Callable[[Any], Any] = field(default=_as_it_is, repr=False, compare=False)
+    """Takes out of an error what it quotes of the request's secrets."""
 
     @property
     def request_id(self) -> str | None:

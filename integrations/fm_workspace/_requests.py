@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError
 
+from fm_client import thinks
+
 from ._engine import JSONObject
 from ._errors import ServiceError, bad_request, unknown_field, unreadable
 from ._items import ResponsesAgentRequest, ResponsesRequest, check_items, check_refused
@@ -168,6 +170,8 @@ def _check_chat(body: JSONObject, quirks: Quirks, openai: bool) -> None:
     thinking, limit = body.get("thinking") or {}, body.get("max_tokens")
     if limit and thinking.get("budget_tokens", 0) >= limit:
         raise bad_request("max_tokens must be greater than thinking.budget_tokens")
+    if thinks(thinking) and body.get("tool_choice") not in (None, "auto", "none"):
+        raise bad_request("Thinking may not be enabled when tool_choice forces tool use.")
 
 
 def _check_completion(body: JSONObject, quirks: Quirks, openai: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -92,6 +93,7 @@ def test_an_unknown_command_is_a_usage_error(fm: Run) -> None:
     "arguments",
     [
         ("dance", "--output", "json"),
+        ("--dance", "--output", "json"),
         ("models", "--output=json", "--task", "painting"),
         ("endpoints", "get", "--output", "json"),
         ("endpoints", "delete", "mine", "--output", "json"),
@@ -156,6 +158,38 @@ def test_a_failure_is_one_object_where_json_is_asked_for(capsys: pytest.CaptureF
         },
         "exit_code": 8,
     }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("endpoints", "list"), "--host local"),
+        (("endpoints", "list", "--host", "https://example.com"), "set DATABRICKS_TOKEN"),
+        (("chat", "nowhere", "hi", "--host", "local"), "`fm endpoints list`"),
+        (("doctor",), "--host local"),
+    ],
+)
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_what_the_client_says_of_itself_is_told_in_words_of_the_command(
+    program: Callable[..., Done], arguments: tuple[str, ...], told: str, output: str
+) -> None:
+    done = program(*arguments, "--output", output)
+    said = done.stdout + done.stderr
+    assert told in said
+    assert not re.search(r"\b(host|token|profile|client_id|auth_type)=|endpoints\.list", said)
+
+
+@pytest.mark.parametrize("command", [("endpoints", "list"), ("doctor",)])
+def test_the_embedded_workspace_has_no_profile(fm: Run, command: tuple[str, ...]) -> None:
+    done = fm(*command, "--host", "local", "--profile", "mine")
+    assert done.exit_code == 3
+    assert "leave out --profile" in done.output
+
+
+def test_no_failure_can_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit), failures():
+        raise ValueError("no\x1b[2Jhost")
+    assert capsys.readouterr().err == "fm: no[2Jhost\n"
 
 
 def test_a_note_on_an_error_is_told_with_it(capsys: pytest.CaptureFixture[str]) -> None:

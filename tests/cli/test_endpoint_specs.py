@@ -23,7 +23,7 @@ SECRET = ("--secret-ref", "models/openai")
     ("arguments", "reason"),
     [
         ((), "give NAME"),
-        (("gpt",), "give one of"),
+        (("gpt",), "nothing is to be served"),
         (("gpt", "--provider", "openai"), "--external-model and --task"),
         (("gpt", *GPT, *SECRET, "--units", "5"), "not both"),
         (("gpt", *GPT), "openai_api_key"),

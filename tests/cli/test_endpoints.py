@@ -177,6 +177,35 @@ def test_tags_and_gateway_of_a_file_are_brought_in_by_an_update(
     assert client.endpoints.get("mine").model_name == "system.ai.meta_llama_v3_1_8b_instruct"
 
 
+def test_nothing_to_serve_is_told(fm: Run, here: Env) -> None:
+    for options in ((), ("--tag", "team=search")):
+        done = fm("endpoints", "create", "mine", *options, **here)
+        assert done.exit_code == 1
+        assert "--model" in done.stderr and "--provider" in done.stderr and "--file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"name: \xff", "is not UTF-8 text (byte 6)"),
+        (b"config: {served_entities: [{external_model: sk-secret}]}", "config.served_entities.0.external_model: Input"),
+        (
+            b"config: {served_entities: [{external_model: {name: g, provider: openai, task: llm/v1/chat, openai_config: {openai_api_key_plaintext: [sk-secret]}}}]}",
+            "openai_config.openai_api_key_plaintext: Input should be a valid string",
+        ),
+    ],
+)
+def test_a_file_that_is_wrong_is_told_by_name_and_place_without_its_keys(
+    fm: Run, here: Env, tmp_path: Path, text: bytes, reason: str
+) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_bytes(text)
+    done = fm("endpoints", "create", "mine", "--file", str(path), **here)
+    assert done.exit_code == 1
+    assert f"{path}" in done.stderr and reason in done.stderr
+    assert "sk-secret" not in done.stderr and "pydantic" not in done.stderr
+
+
 def test_nothing_to_change_is_told(fm: Run, here: Env) -> None:
     done = fm("endpoints", "update", "mine", **here)
     assert done.exit_code == 1
@@ -249,6 +278,25 @@ def test_deleting_asks_in_a_terminal(terminal: Callable[..., Terminal], fm: Run,
         tty.line(reply)
         assert tty.finish() == code
         assert ("gpt" in [each.name for each in client.endpoints.list()]) is left
+
+
+def test_ctrl_c_at_the_question_deletes_nothing_and_is_an_interruption(
+    terminal: Callable[..., Terminal], fm: Run, here: Env, client: Client
+) -> None:
+    fm("endpoints", "create", "gpt", *GPT, "--secret-ref", "models/openai", **here)
+    tty = terminal("endpoints", "delete", "gpt", **here)
+    tty.expect("Delete the endpoint gpt?")
+    tty.type("\x03")
+    assert tty.finish() == 130
+    assert client.endpoints.get("gpt").name == "gpt"
+
+
+def test_a_narrow_terminal_folds_names_and_cuts_none(terminal: Callable[..., Terminal], fm: Run, here: Env) -> None:
+    fm("endpoints", "create", "mine", *LLAMA, "--max-throughput", "980", "--served-name", "x" * 60, **here)
+    tty = terminal("endpoints", "get", "mine", **here)
+    assert tty.finish() == 0
+    assert "…" not in tty.text
+    assert tty.text.count("x") >= 60
 
 
 @pytest.mark.parametrize("verb", [("get",), ("wait",), ("logs",), ("delete", "--yes"), ("update", "--units", "50")])

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 from fault_server import DONE, FaultServer, chunked, event, reply, words
+from terminal import Terminal
 from typer.testing import Result
 
 from fm_client import Client
@@ -162,6 +163,36 @@ def test_waiting_for_an_endpoint_gets_an_answer(fm: Run, workspace: Workspace, h
     with Client(workspace.host, workspace.token) as client:
         client.endpoints.create("slow", **slow, tags={"fm_deploy_seconds": "1"})
     assert fm("chat", "slow", QUESTION, "--wait-ready", "30", **here).stdout == "The sky is blue.\n"
+
+
+@pytest.mark.parametrize("command", ["chat", "complete"])
+def test_no_answer_can_command_the_terminal(
+    terminal: Callable[..., Terminal], server: FaultServer, there: Env, command: str
+) -> None:
+    said = "one \x1b]0;owned\x07 two"
+    piece = (
+        words(said)
+        if command == "chat"
+        else [event({"choices": [{"index": 0, "text": said, "finish_reason": "stop"}]})]
+    )
+    server.script("ep", chunked(*piece, DONE))
+    tty = terminal(command, "ep", "hi", **there)
+    assert tty.finish() == 0
+    assert "\x1b]0" not in tty.raw and "two" in tty.text
+
+
+def test_a_prompt_can_be_typed_and_the_command_says_that_it_waits(
+    terminal: Callable[..., Terminal], server: FaultServer, there: Env
+) -> None:
+    completion = {"choices": [{"index": 0, "text": "a time", "finish_reason": "stop"}]}
+    server.script("ep", chunked(event(completion), DONE))
+    tty = terminal("complete", "ep", **there)
+    tty.expect("Ctrl-D ends the text")
+    tty.line("Once upon")
+    tty.type("\x04")
+    tty.expect("a time")
+    assert tty.finish() == 0
+    assert server.seen[-1].json["prompt"] == "Once upon"
 
 
 def test_ctrl_c_ends_a_single_answer_with_130(popen: Callable[..., subprocess.Popen[str]], server: FaultServer) -> None:

@@ -135,7 +135,9 @@ def test_a_broken_stream_is_interrupted(fm: Any, server: FaultServer, pieces: An
     assert ("It is ", 5) == (caught.value.partial_text, len(caught.value.partial.messages))
 
 
-@pytest.mark.parametrize("body", [{"messages": []}, {"messages": 5}, {"messages": [{"content": 5}]}, {"delta": {}}])
+@pytest.mark.parametrize("body", [
+    {"messages": []}, {"messages": 5}, {"messages": [{"content": 5}]}, {"delta": {}}, agent(say("a", "m1"), finish_reason={}),
+])  # fmt: skip
 def test_what_is_no_answer_is_an_error(fm: Any, server: FaultServer, body: Any) -> None:
     server.script("ep", reply(200, body))
     with pytest.raises(ResponseFormatError):
@@ -147,3 +149,9 @@ def test_what_agents_take_is_sent(fm: Any, server: FaultServer) -> None:
     server.script("ep", reply(200, agent(say("ok", "m1"))))
     fm.chat("ep", "Hi", **given)
     assert given.items() <= server.seen[0].json.items()
+
+
+@both
+def test_a_result_of_no_call_that_there_is_answers_none(fm: Any, server: FaultServer, way: str) -> None:
+    found = ask(fm, server, way, calling("m1", 1), {**told(1), "tool_call_id": ["call_1"]})
+    assert ["call_1"] == [call.id for call in found.tool_calls]

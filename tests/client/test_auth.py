@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fault_server import FaultServer, chat, reply
+from fault_server import FaultServer, chat, either, embeddings, reply
 from pydantic import SecretStr
 
 from fm_client import AuthenticationError, Client, ConfigurationError
@@ -32,6 +33,20 @@ def test_a_function_is_asked_before_every_request_and_again_when_refused(
     assert "hello" == fm.chat("ep", "Hi").text
     fm.chat("ep", "Hi")
     assert ["Bearer old", "Bearer new", "Bearer newer"] == [request.headers["authorization"] for request in server.seen]
+
+
+def test_a_function_finds_the_user_in_the_callers_context_for_every_batch_too(
+    connect: Callable[..., Any], server: FaultServer
+) -> None:
+    user = contextvars.ContextVar("user", default="nobody")
+    server.script("ep", either(lambda seen: reply(200, embeddings([[1.0]] * len(seen.json["input"]))), server))
+    fm = connect(server.host, lambda: f"token-of-{user.get()}")
+    for name in ("ada", "bob"):
+        user.set(name)
+        fm.embed("ep", ["a", "b", "c"], batch_size=1)
+    assert ["Bearer token-of-ada"] * 3 + ["Bearer token-of-bob"] * 3 == [
+        r.headers["authorization"] for r in server.seen
+    ]
 
 
 async def test_an_async_function_needs_the_async_client(server: FaultServer) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import fields
 from importlib import resources
 from typing import get_args
@@ -222,3 +224,16 @@ def test_limits_are_asked_for_by_endpoint_or_route() -> None:
 def test_the_rules_say_which_fine_tuned_models_are_served() -> None:
     assert any("Fine-tuned variants" in rule.text for rule in catalog.rules("provisioned"))
     assert any("AI21 Labs" in rule.text for rule in catalog.rules("external"))
+
+
+def test_importing_and_opening_a_client_read_no_catalog() -> None:
+    code = (
+        "import sys; found = []\n"
+        "sys.addaudithook(lambda name, args: name == 'open' and found.append(str(args[0])))\n"
+        "from fm_client import AsyncClient, Client, catalog\n"
+        "Client('http://127.0.0.1:9', 'token-for-tests'), AsyncClient('http://127.0.0.1:9', 'token-for-tests')\n"
+        "before = [path for path in found if path.endswith('.json')]; catalog.models()\n"
+        "print(len(before), len([path for path in found if path.endswith('.json')]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "4"], "the files are read when somebody asks, each once"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fm_client import ConfigurationError, FMError, InvalidRequestError, catalog, refresh_catalog
+from fm_client import ConfigurationError, FMError, InvalidRequestError, Route, catalog, profile_for, refresh_catalog
 from fm_client._catalog_file import FILES, packaged, packaged_sections, read_catalog
 from fm_client._endpoint_bodies import create_request
 
@@ -111,6 +111,16 @@ def test_a_file_that_is_no_catalog_is_refused_by_file_and_place(write: Write, se
     assert path.name in str(caught.value)
     assert isinstance(caught.value, FMError)
     assert catalog.models() == before
+
+
+def test_a_newer_catalog_knows_the_windows_of_models_elsewhere_too(write: Write) -> None:
+    def window() -> int | None:
+        return profile_for("claude-9", Route.EXTERNAL).get("context_tokens")
+
+    assert window() is None
+    model = {"endpoint": "databricks-claude-9", "task": "llm/v1/chat", "inputs": ["text"], "context_tokens": 9_000}
+    catalog.load(write({"models": [model]}))
+    assert window() == 9_000
 
 
 def test_a_newer_catalog_lifts_what_an_older_one_rules_out(write: Write) -> None:

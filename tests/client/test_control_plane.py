@@ -152,6 +152,15 @@ def test_a_size_below_the_least_that_stays_is_refused(fm: Any, name: str) -> Non
         fm.call("endpoints.scale", name, throughput_chunks=1)
 
 
+def test_what_is_none_in_a_served_entity_is_not_sent(fm: Any, name: str) -> None:
+    entities = [llama("a", throughput_chunks=1, min_throughput_chunks=None, provisioned_model_units=None)]
+    made = fm.call("endpoints.create", name, served_entities=entities, wait=True)
+    assert (CHUNK, "provisioned") == (made.served_entities[0].max_provisioned_throughput, made.route)
+    with_units = [llama("a", provisioned_model_units=50, throughput_chunks=None)]
+    made = fm.call("endpoints.create", f"{name}-units", served_entities=with_units, wait=True)
+    assert 50 == made.served_entities[0].provisioned_model_units
+
+
 @pytest.mark.parametrize(
     ("size", "says"),
     [

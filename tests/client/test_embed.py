@@ -7,15 +7,17 @@ import json
 import math
 import struct
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fault_server import Connection, FaultServer, embeddings, reply
+from fault_server import Connection, FaultServer, embeddings, reply, silence
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fm_client import (
+    APITimeoutError,
     ConfigurationError,
     EmbeddingContractError,
     InvalidRequestError,
@@ -126,6 +128,17 @@ def test_a_failing_batch_fails_the_call_and_keeps_what_is_done(
         connect(server.host, concurrency=1).embed("ep", ["a", "b", "c", "d"], batch_size=1, max_retries=0)
     assert {0: [1.0], 1: [2.0]} == caught.value.completed
     assert 3 == server.attempts("ep"), "later batches are not sent"
+
+
+def test_the_limit_of_a_call_is_one_of_each_batch(connect: Callable[..., Any], server: FaultServer) -> None:
+    vector = reply(200, embeddings([[1.0]]))
+    server.script("ep", lambda connection: time.sleep(0.3) or vector(connection))
+    fm = connect(server.host, concurrency=1)
+    assert 3 == len(fm.embed("ep", ["a", "b", "c"], batch_size=1, timeout=0.7).vectors)
+    server.script("ep", vector, silence(10))
+    with pytest.raises(APITimeoutError) as caught:
+        fm.embed("ep", ["a", "b", "c"], batch_size=1, timeout=0.3)
+    assert ("total", [0]) == (caught.value.phase, list(caught.value.completed))
 
 
 def test_progress_is_told_after_each_request(connect: Callable[..., Any], server: FaultServer) -> None:

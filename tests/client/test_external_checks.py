@@ -198,6 +198,11 @@ def test_the_settings_of_another_provider_are_refused() -> None:
         create_request("e", {"external_model": {"provider": "anthropic", "name": "m", "task": CHAT}})
 
 
+def test_a_field_that_is_no_text_is_refused_like_any_that_is_strange() -> None:
+    with pytest.raises(InvalidRequestError, match="openai_config lacks openai_api_key"):
+        create_request("e", {"external_model": model("openai", COMPLETIONS, {5: "x"})})
+
+
 @pytest.mark.parametrize(
     ("provider", "name", "settings"),
     [

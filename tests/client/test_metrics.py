@@ -60,3 +60,9 @@ def test_labels_are_read_as_they_were_written(labels: dict[str, str]) -> None:
     line = "m{" + ",".join(f'{key}="{value}"' for key, value in escaped.items()) + "} 1"
 
     assert [dict(sample.labels) for sample in parse_metrics(line)] == [labels]
+
+
+@pytest.mark.parametrize("char", ["\u2028", "\x0b", "\x85"])
+def test_only_a_line_feed_ends_a_line(char: str) -> None:
+    (sample,) = parse_metrics(f'calls{{name="a{char}b"}} 1\r\n')
+    assert {"name": f"a{char}b"} == sample.labels

@@ -54,6 +54,14 @@ def test_an_optional_field_that_is_refused_is_left_out_remembered_and_told(
     assert 3 == server.attempts("ep"), "the second call did not ask again"
 
 
+@pytest.mark.parametrize("tools", [None, 5, "strict", {}, [5], [{"type": "custom"}], [{"function": None}]], ids=str)
+def test_tools_that_are_none_leave_the_services_own_error(fm: Any, server: FaultServer, tools: Any) -> None:
+    server.script("ep", reply(400, "tools: strict is not supported"))
+    for api in ("chat", "responses"):
+        with pytest.raises(BadRequestError, match="strict is not supported"):
+            fm.chat("ep", "Hi", extra_body={"tools": tools}, api=api)
+
+
 @pytest.mark.parametrize(
     "message",
     [

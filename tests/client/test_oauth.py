@@ -337,6 +337,18 @@ def test_in_a_model_serving_container_the_containers_token_is_used(
         connect(None, None).chat("ep", "Hi")
 
 
+def test_an_error_about_the_token_names_the_endpoint_that_was_asked(
+    connect: Callable[..., Any], server: FaultServer
+) -> None:
+    server.script(DISCOVERY, reply(404, "no"))
+    server.script(TOKEN, reply(401, {"error": "invalid_client"}))
+    fm = connect(server.host, None, **LOGIN)
+    for ask in (lambda: fm.chat("ep", "Hi"), lambda: list(fm.stream_chat("ep", "Hi")), lambda: fm.embed("ep", "Hi")):
+        with pytest.raises(AuthenticationError) as caught:
+            ask()
+        assert ("ep", 0) == (caught.value.endpoint, server.attempts("ep"))
+
+
 class FakeConfig:
     """The part of `databricks.sdk.core.Config` that is used."""
 

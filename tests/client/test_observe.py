@@ -234,6 +234,18 @@ def test_an_observer_that_was_stopped_sees_no_more(fm: Any, server: FaultServer)
     assert 1 == len(calls)
 
 
+def test_one_function_that_looks_on_twice_is_stopped_once_for_each(fm: Any, server: FaultServer) -> None:
+    calls: list[ObservedCall] = []
+    first, second = observe(calls.append), observe(calls.append)
+    first()
+    first()
+    server.script("ep", reply(200, chat()))
+    fm.chat("ep", "Hi")
+    second()
+    fm.chat("ep", "Hi")
+    assert 1 == len(calls)
+
+
 def test_while_nobody_looks_on_the_flow_is_the_very_same(fm: Any) -> None:
     flow = stream_chat(fm.client._context, "ep", "Hi", {})
     assert observed(ObservedCall("chat", ("ep",), {}), flow) is flow

@@ -311,3 +311,16 @@ def test_a_message_of_chat_goes_the_other_way_too(fm: Any, server: FaultServer) 
     fm.chat("ep", [user(), turn, {"role": "tool", "tool_call_id": "call_1", "content": "4"}])
     assert ["content", "role", "tool_calls"] == sorted(server.seen[-1].json["messages"][1])
     assert isinstance(turn, Message)
+
+
+def test_what_is_wrong_with_an_answer_is_said_in_one_line_that_quotes_none_of_it(fm: Any, server: FaultServer) -> None:
+    server.script("ep", reply(200, answer(message("a"), usage={"input_tokens": "private text"})))
+    with pytest.raises(ResponseFormatError, match=r"usage\.prompt_tokens: .*integer") as caught:
+        fm.chat("ep", "Hi", api="responses")
+    assert "\n" not in caught.value.message and "private text" not in caught.value.message
+
+
+def test_the_model_of_a_request_is_the_endpoint_of_the_call(fm: Any, server: FaultServer) -> None:
+    with pytest.raises(InvalidRequestError, match="endpoint of the call"):
+        fm.chat("ep", "Hi", api="responses", extra_body={"model": "other"})
+    assert [] == server.seen

@@ -8,6 +8,8 @@ import dataclasses
 import logging
 import pickle
 import ssl
+import sys
+import types
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -330,3 +332,47 @@ def test_the_warning_of_a_dropped_field_shows_no_secret(connect: Callable[..., A
     with pytest.warns(DroppedParameterWarning) as caught:
         connect(server.host, TOKEN).chat("ep", "Hi", temperature=0.5)
     assert [] == leaks("".join(str(vars(warning)) for warning in caught))
+
+
+LOGINS = {
+    "container": {"IS_IN_DB_MODEL_SERVING_ENV": "true", "DATABRICKS_MODEL_SERVING_HOST_URL": "http://127.0.0.1:9"},
+    "OIDC file": {"DATABRICKS_AUTH_TYPE": "file-oidc", "DATABRICKS_OIDC_TOKEN_FILEPATH": "{file}"},
+    "profile": {"DATABRICKS_CONFIG_FILE": "{file}"},
+}
+
+
+@pytest.mark.parametrize(
+    "text", [f'{{"OAUTH_TOKEN": "{TOKEN}"', f'[DEFAULT]\ntoken = "{TOKEN}" \xff'], ids=["cut", "é"]
+)
+@pytest.mark.parametrize("login", LOGINS)
+def test_a_file_with_a_token_that_cannot_be_read_is_not_shown(
+    connect: Callable[..., Any], login: str, text: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """What Python's own errors about a text carry is the whole text."""
+    file = tmp_path / "token"
+    file.write_bytes(text.encode("latin-1"))
+    monkeypatch.setattr("fm_client._oauth.container_token.__defaults__", (str(file),))
+    for name, value in LOGINS[login].items():
+        monkeypatch.setenv(name, value.format(file=file))
+
+    def made_and_asked(_: Any) -> Any:
+        return connect(None if login != "OIDC file" else "http://127.0.0.1:9", None, max_retries=0).chat("ep", "Hi")
+
+    shown = outcome(made_and_asked, None)
+    assert [] == leaks(shown) and ("ConfigurationError" in shown or login == "OIDC file")
+
+
+@pytest.mark.parametrize("step", ["__init__", "authenticate"])
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError])
+def test_the_sdks_error_is_told_by_its_kind(
+    connect: Callable[..., Any], server: FaultServer, kind: type[Exception], step: str, monkeypatch: Any
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise kind(f"\nsent {CLIENT_SECRET}")
+
+    steps = {"__init__": lambda self, **options: None, step: fail}
+    for name in ("databricks", "databricks.sdk", "databricks.sdk.core"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setattr(sys.modules["databricks.sdk.core"], "Config", type("Config", (), steps), raising=False)
+    shown = outcome(CALLS["chat"], connect(server.host, None, auth_type="azure-cli"))
+    assert [] == leaks(shown) and kind.__name__ in shown

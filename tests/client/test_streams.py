@@ -318,3 +318,15 @@ def test_a_part_of_an_unforeseen_shape_does_not_end_the_caller(fm: Any, server: 
         {"type": "text", "text": "a", "signature": "S"},
         {"type": "text", "text": "b"},
     ] == chunks[-1].response.message.content
+
+
+@pytest.mark.parametrize("end", ["ok", "cut"])
+def test_a_chunk_with_a_field_of_whole_answers_spoils_none(fm: Any, server: FaultServer, end: str) -> None:
+    strange = event({**delta("a"), "messages": -1, "custom": 1})
+    server.script("ep", chunked(strange, *(words("b") if end == "ok" else []), end=end))
+    if end == "cut":
+        with pytest.raises(StreamInterruptedError) as caught:
+            list(fm.stream_chat("ep", "Hi"))
+        assert ("a", 1) == (caught.value.partial_text, caught.value.partial.custom)
+    else:
+        assert "ab" == list(fm.stream_chat("ep", "Hi"))[-1].response.text

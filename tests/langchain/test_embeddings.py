@@ -47,7 +47,7 @@ def test_fields_are_sent(embeddings: Any, server: Any, sent: Any, drive: Any) ->
     [
         (GTE, {}, None, None),
         (BGE, {}, BGE_INSTRUCTION, None),
-        (BGE, {"query_instruction": None}, None, None),
+        (BGE, {"query_instruction": ""}, None, None),
         (BGE, {"query_instruction": "q:", "document_instruction": "d:"}, "q:", "d:"),
     ],
 )

@@ -13,7 +13,20 @@ from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel
-from response_events import REPLAYS, agent_events, answer, bare, call, cut, message, reasoning, result, search, stream
+from response_events import (
+    REPLAYS,
+    agent_events,
+    answer,
+    bare,
+    call,
+    cut,
+    message,
+    reasoning,
+    result,
+    search,
+    stream,
+    summarised,
+)
 
 from fm_client import StreamInterruptedError
 from langchain_fm import ChatFoundationModel
@@ -181,6 +194,28 @@ def test_reasoning_is_a_standard_block(is_streamed: bool, version: str, asked: A
     assert blocks == [
         {"type": "reasoning", "reasoning": "I think", "extras": {"id": "rs_1", "encrypted_content": "sealed=="}},
         {"type": "text", "text": "hello"},
+    ]
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@each_way
+def test_pieces_of_a_reasoning_are_a_block_each(is_streamed: bool, version: str, asked: Any) -> None:
+    found, _ = asked(summarised("First", "Then"), message("hello"), is_streamed=is_streamed, output_version=version)
+    texts = [block["reasoning"] for block in found.content_blocks if block["type"] == "reasoning"]
+    assert (texts, found.text) == (["First", "Then"], "hello")
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@each_way
+def test_sources_of_an_answer_are_kept(is_streamed: bool, version: str, asked: Any, sent: Any) -> None:
+    """Also those of one that is nothing but a text, which a stream tells of when the text is over."""
+    sources = [{"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 5}]
+    found, driven = asked(message("hello", annotations=sources), is_streamed=is_streamed, output_version=version)
+    told = [source for part in found.content if isinstance(part, dict) for source in part.get("annotations", [])]
+    assert (found.text, [source["url"] for source in told]) == ("hello", ["u"])
+    driven.invoke(["Hi", found, "And?"])
+    assert [stripped(part) for part in sent()["input"][1]["content"]] == [
+        {"type": "output_text", "text": "hello", "annotations": sources}
     ]
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from fault_server import FaultServer, chat, reply, silence
+from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.tools import FunctionTool
 
 from fm_client import Client
 from fm_workspace import Workspace
@@ -157,5 +159,26 @@ async def test_async_calls_ask_without_blocking(told: Any) -> None:
     await llm.achat(HELLO)
     async for _ in await llm.astream_chat(HELLO):
         pass
+    assert llm._clients._sync is None
+    await llm.aclose()
+
+
+@pytest.mark.parametrize("name", ["achat_with_tools", "astream_chat_with_tools"])
+async def test_async_calls_with_tools_ask_without_blocking(told: Any, server: FaultServer, name: str) -> None:
+    llm = told(described(task="llm/v1/chat"))
+    found = await getattr(llm, name)([FunctionTool.from_defaults(len, name="length")], "What is blue?")
+    if "stream" in name:
+        found = [item async for item in found][-1]
+    assert (found.message.content, looks(server)) == ("hello", 1)
+    assert llm._clients._sync is None
+    await llm.aclose()
+
+
+@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")  # LlamaIndex's own use of it
+async def test_an_agent_is_not_held_up_once_the_metadata_is_loaded(told: Any) -> None:
+    llm = told(described(task="llm/v1/chat"))
+    assert (await llm.aload_metadata()).is_function_calling_model
+    agent = FunctionAgent(tools=[FunctionTool.from_defaults(len, name="length")], llm=llm)
+    assert str(await agent.run("What is blue?")) == "hello"
     assert llm._clients._sync is None
     await llm.aclose()

@@ -123,6 +123,22 @@ def test_a_tool_result_keeps_the_call_that_it_answers() -> None:
     }
 
 
+def test_what_a_tool_shows_follows_its_result_as_a_users_message() -> None:
+    blocks = [TextBlock(text="here"), ImageBlock(image=PNG)]
+    shown = ChatMessage(role="tool", blocks=blocks, additional_kwargs={"tool_call_id": "c1"})
+    assert to_wire([shown, ChatMessage(role="user", content="And?")]) == [
+        {"role": "tool", "content": [{"type": "text", "text": "here"}], "tool_call_id": "c1"},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "Result of tool call c1:"},
+                {"type": "image_url", "image_url": {"url": INLINE_PNG}},
+            ],
+        },
+        {"role": "user", "content": "And?"},
+    ]
+
+
 def test_tool_calls_of_blocks_are_sent() -> None:
     block = ToolCallBlock(tool_call_id="c1", tool_name="add", tool_kwargs={"a": 1})
     call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}

@@ -12,6 +12,7 @@ from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel, ValidationError
 
+from fm_workspace import Workspace
 from llamaindex_fm import FoundationModelLLM
 
 Scripted = Callable[..., FoundationModelLLM]
@@ -55,6 +56,27 @@ def test_the_tool_call_is_required_in_a_stream_too(caller: Any, server: FaultSer
     with pytest.raises(ValueError, match="called no tool; it said: 'no'"):  # and not an object without content
         items(caller, scripted("e", chunked(*words("no"), DONE)))
     assert server.seen[0].json["tool_choice"] == "required"
+
+
+@pytest.mark.parametrize("where", ["constructor", "call"])
+def test_a_model_that_thinks_is_not_forced_to_call(
+    caller: Any, server: FaultServer, scripted: Scripted, where: str
+) -> None:
+    """Claude refuses that: it is asked to, and an answer without a call is an error."""
+    fields = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
+    in_constructor = where == "constructor"
+    llm = scripted("databricks-claude-sonnet-4-5", chat("In France."), **(fields if in_constructor else {}))
+    with pytest.raises(ValueError, match="called no tool; it said: 'In France.'"):
+        caller.run(llm, "structured_predict", City, PROMPT, None if in_constructor else fields, facts=FACTS)
+    sent = server.seen[0].json
+    assert (sent["thinking"], "tools" in sent, "tool_choice" in sent) == (fields["thinking"], True, False)
+
+
+def test_an_object_is_predicted_by_a_model_that_thinks(caller: Any, ws: Workspace, keep: Any) -> None:
+    fields = {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 4096}
+    llm = keep(FoundationModelLLM("databricks-claude-sonnet-4-5", host=ws.host, token=ws.token, **fields))
+    assert caller.run(llm, "structured_predict", City, PROMPT, facts=FACTS).population == 2_100_000
+    assert items(caller, llm)[-1].population == 2_100_000
 
 
 def test_the_schema_is_sent_where_that_is_chosen(caller: Any, server: FaultServer, scripted: Scripted) -> None:

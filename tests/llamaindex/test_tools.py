@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from fault_server import FaultServer, chat
 from llama_index.core.agent.workflow import AgentStream, FunctionAgent, ToolCallResult
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ImageBlock, ToolCallBlock
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.tools import FunctionTool
 from llama_index.core.workflow import JsonSerializer
 
+from fm_workspace import Workspace
 from llamaindex_fm import FoundationModelLLM
 
 Scripted = Callable[..., FoundationModelLLM]
@@ -118,6 +119,19 @@ def test_calls_of_another_adapters_message_are_understood(llm: FoundationModelLL
     call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
     answer = ChatResponse(message=ChatMessage(role="assistant", additional_kwargs={"tool_calls": [call]}))
     assert llm.get_tool_calls_from_response(answer)[0].tool_kwargs == {"a": 1}
+
+
+def test_a_model_sees_what_a_tool_shows(caller: Any, ws: Workspace, keep: Any) -> None:
+    """No route takes a picture in the result of a tool: the workspace refuses it, as the service does."""
+    llm = keep(FoundationModelLLM("databricks-claude-sonnet-4-5", host=ws.host, token=ws.token))
+    call = ToolCallBlock(tool_call_id="c1", tool_name="screenshot", tool_kwargs={})
+    picture = ImageBlock(url="https://example.com/a.png")
+    messages = [
+        ChatMessage(role="user", content="Look at the screen."),
+        ChatMessage(role="assistant", blocks=[call]),
+        ChatMessage(role="tool", blocks=[picture], additional_kwargs={"tool_call_id": "c1"}),
+    ]
+    assert caller.run(llm, "chat", messages).message.content
 
 
 @pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")  # LlamaIndex's own use of pydantic

@@ -237,7 +237,9 @@ def test_a_hosted_model_costs_what_mlflows_own_catalog_says(
     assert 0 == costs[f"embed {GTE}"]["output_cost"]
 
 
-@pytest.mark.parametrize("price", [(), (1, 2, 3, 4), (-1.0,), "1", 2.0, {"input": 1}, (float("nan"),), ("1", "2")])
+@pytest.mark.parametrize(
+    "price", [(), (1, 2, 3, 4), (-1.0,), "1", 2.0, {"input": 1}, (float("nan"),), ("1", "2"), (None, 1.0)]
+)
 def test_a_price_that_is_none_is_refused_and_leaves_tracing_as_it_was(
     fm: Any, server: FaultServer, traces: Traces, price: Any
 ) -> None:
@@ -247,6 +249,11 @@ def test_a_price_that_is_none_is_refused_and_leaves_tracing_as_it_was(
     server.script("ep", reply(200, chat()))
     fm.chat("ep", "Hi")
     traces.only()
+
+
+def test_prices_that_name_nothing_are_refused() -> None:
+    with pytest.raises(MlflowException, match="prices must be an object"):
+        mlflow_fm.autolog(prices=[(1.0, 2.0)])  # type: ignore[arg-type]
 
 
 ASKED: dict[str, tuple[Answer, Callable[[Any], Any]]] = {

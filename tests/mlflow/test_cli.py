@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,14 @@ def installed(tmp_path: Path) -> dict[str, str]:
     return dict(os.environ) | {"PYTHONPATH": os.pathsep.join(map(str, [tmp_path, *HOMES]))}
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """In the background of a script SIGINT is ignored, also by what is started there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_the_module_has_what_mlflow_looks_for_and_one_client_class() -> None:
     classes = [value for _, value in inspect.getmembers(mlflow_fm, inspect.isclass)]
     assert [each for each in classes if issubclass(each, BaseDeploymentClient)] == [FoundationModelDeploymentClient]
@@ -66,7 +74,7 @@ print(type(client).__module__, client.predict(endpoint={CHAT!r}, inputs={user("H
     assert done.stderr == ""
 
 
-def test_run_local_serves_until_it_is_interrupted(installed: dict[str, str]) -> None:
+def test_run_local_serves_until_it_is_interrupted(installed: dict[str, str], interruptible: None) -> None:
     code = "from mlflow.deployments.cli import commands; commands()"
     arguments = ["run-local", "-t", "fm", "--name", "served", "-m", "models:/main.default.llama/3"]
     with subprocess.Popen(
@@ -112,6 +120,19 @@ def test_deployments_live_and_die_by_the_command_line(run: Callable[..., Result]
     assert run("delete-endpoint", *target, "--endpoint", "typed").exit_code == 0
     assert run("delete", *target, "--name", "typed").exit_code == 0
     assert "typed" not in run("list", *target).output
+
+
+def test_a_deployment_is_sized_in_chunks_by_the_command_line(
+    run: Callable[..., Result], client: FoundationModelDeploymentClient
+) -> None:
+    chunk = Client().endpoints.optimization_info("main.default.llama", "3").throughput_chunk_size
+    model, name = ["-m", "models:/main.default.llama/3"], ["-t", "fm", "--name", "chunks"]
+    run("create", *name, *model, "-C", "throughput_chunks=3", "-C", "min_throughput_chunks=1")
+    (entity,) = client.get_endpoint("chunks").config.served_entities
+    assert (chunk, 3 * chunk) == (entity.min_provisioned_throughput, entity.max_provisioned_throughput)
+    run("update", *name, "-C", "throughput_chunks=2")
+    assert 2 * chunk == client.get_endpoint("chunks").config.served_entities[0].max_provisioned_throughput
+    run("delete", *name)
 
 
 @pytest.mark.parametrize("option", ["--endpoint", "--name"])

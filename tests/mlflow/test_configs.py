@@ -60,7 +60,8 @@ def test_a_text_that_is_no_such_value_is_refused(config: Any, reason: str) -> No
     [
         (None, {"name": "e", "config": CONFIG, "tags": []}, {"config": CONFIG, "tags": []}),
         ("e", {"config": CONFIG}, {"config": CONFIG}),
-        ("e", {**CONFIG, "tags": [{"key": "a"}]}, {"config": CONFIG, "tags": [{"key": "a"}]}),
+        ("e", {**CONFIG, "tags": [{"key": "a"}]}, {**CONFIG, "tags": [{"key": "a"}]}),
+        ("e", {**CONFIG, "traffic_config": {}}, {"config": {**CONFIG, "traffic_config": {}}}),
         (None, {"config": {"name": "e", "config": CONFIG, "description": "d"}}, {"config": CONFIG, "description": "d"}),
         ("e", {"entity_name": "a.b.c", "provisioned_model_units": 50}, None),
         ("e", {"external_model": {"name": "gpt-4o"}, "description": "d"}, None),
@@ -82,7 +83,7 @@ def test_a_request_in_a_file_is_a_request(tmp_path: Path) -> None:
 def test_rate_limits_of_the_older_form_are_kept_apart() -> None:
     limits = [{"calls": 5, "renewal_period": "minute"}]
     plan = create_plan("e", {**CONFIG, "rate_limits": limits, "wait_timeout": 3}, None)
-    assert plan == Change("e", {"config": CONFIG}, {"timeout": 3}, limits)
+    assert plan == Change("e", CONFIG, {"timeout": 3}, limits)
 
 
 @pytest.mark.parametrize(("argument", "field"), [(True, None), (None, True), (True, True)])
@@ -112,7 +113,7 @@ def test_a_request_that_contradicts_itself_is_refused(
 
 
 def test_an_update_takes_the_same_forms() -> None:
-    assert update_plan("e", CONFIG) == Change("e", {"config": CONFIG}, wait=True)
+    assert update_plan("e", CONFIG) == Change("e", CONFIG, wait=True)
     assert update_plan("e", {"config": CONFIG, "wait": False}) == Change("e", {"config": CONFIG}, wait=False)
     with pytest.raises(ValueError, match="'e' as an argument and 'f' in config"):
         update_plan("e", {"name": "f", **CONFIG})

@@ -11,7 +11,7 @@ from fault_server import FaultServer, chat, reply
 from mlflow.exceptions import MlflowException
 
 from mlflow_fm import FoundationModelDeploymentClient
-from mlflow_fm._deployments import served_entity, with_share
+from mlflow_fm._deployments import changed_entity, served_entity, with_share
 
 MODEL = "models:/main.default.llama/3"
 NEXT = "models:/main.default.llama/4"
@@ -171,6 +171,64 @@ def test_shares_add_up_to_a_hundred(shares: dict[str, int], share: int, divided:
     assert with_share(shares, "n", share) == divided
 
 
-def test_a_share_over_a_hundred_is_refused() -> None:
+@pytest.mark.parametrize("share", [101, -1, 12.5, [1]])
+def test_a_share_that_is_none_is_refused(share: Any) -> None:
     with pytest.raises(ValueError, match="from 0 to 100"):
-        with_share({"a": 100}, "n", 101)
+        with_share({"a": 100}, "n", share)
+
+
+def test_model_units_go_to_the_paths_of_their_own(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the service shows of an entity has sizes of 0, which are those not in use, and it does not take them back."""
+    shown = {
+        "name": "a",
+        "entity_name": "main.default.llama",
+        "entity_version": "3",
+        "provisioned_model_units": 50,
+        "min_provisioned_throughput": 0,
+        "max_provisioned_throughput": 0,
+        "scale_to_zero_enabled": False,
+    }
+    endpoint = {"name": "a", "config": {"served_entities": [shown]}, "state": {"ready": "READY"}}
+    for path in (
+        "/api/2.0/serving-endpoints/pt",
+        "/api/2.0/serving-endpoints/a",
+        "/api/2.0/serving-endpoints/pt/a/config",
+    ):
+        server.script(path, *[reply(200, endpoint)] * 3)
+    monkeypatch.setenv("DATABRICKS_HOST", server.host)
+    client = FoundationModelDeploymentClient("fm")
+    client.create_deployment("a", MODEL, config={"provisioned_model_units": 50, "wait": False})
+    client.update_deployment("a", config={"provisioned_model_units": 100, "wait": False})
+    created, updated = (seen for seen in server.seen if seen.method != "GET")
+    assert created.path == "/api/2.0/serving-endpoints/pt"
+    assert updated.path == "/api/2.0/serving-endpoints/pt/a/config"
+    (entity,) = updated.json["config"]["served_entities"]
+    assert entity == {
+        "name": "a",
+        "entity_name": "main.default.llama",
+        "entity_version": "3",
+        "provisioned_model_units": 100,
+    }
+
+
+TOKENS = {"min_provisioned_throughput": 500, "max_provisioned_throughput": 1000}
+UNITS = {"provisioned_model_units": 50, "burst_scaling_enabled": True}
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "after"),
+    [
+        (TOKENS, {"max_provisioned_throughput": 2000}, {**TOKENS, "max_provisioned_throughput": 2000}),
+        (TOKENS | {"scale_to_zero_enabled": True}, {"provisioned_model_units": 50}, {"provisioned_model_units": 50}),
+        (TOKENS, {"throughput_chunks": 2}, {"min_provisioned_throughput": 500, "throughput_chunks": 2}),
+        (TOKENS, {"min_throughput_chunks": 1}, {"max_provisioned_throughput": 1000, "min_throughput_chunks": 1}),
+        (UNITS, {"provisioned_model_units": 100}, {**UNITS, "provisioned_model_units": 100}),
+        (UNITS, {"max_provisioned_throughput": 1000}, {"max_provisioned_throughput": 1000}),
+        (UNITS, {"throughput_chunks": 2}, {"throughput_chunks": 2}),
+    ],
+)
+def test_a_size_takes_the_place_of_one_in_another_unit(
+    before: dict[str, Any], change: dict[str, Any], after: dict[str, Any]
+) -> None:
+    model = {"name": "a", "entity_name": "main.default.llama", "entity_version": "3"}
+    assert changed_entity(model | before, None, None, change) == model | after

@@ -13,6 +13,7 @@ from mlflow.deployments import get_deploy_client
 from mlflow.exceptions import MlflowException
 
 from mlflow_fm import run_local, target_help
+from mlflow_fm._local import DEFAULT_THROUGHPUT
 
 _counter = itertools.count()
 
@@ -28,6 +29,12 @@ def test_a_model_is_served_under_the_name_that_is_asked_for(name: str, model: st
     client = get_deploy_client("fm://local")
     assert client.predict(endpoint=name, inputs=user("Hi")).choices
     assert client.get_endpoint(name).endpoint_type == "llm/v1/chat"
+
+
+def test_a_size_that_is_given_takes_the_place_of_the_usual_one(name: str) -> None:
+    run_local(name, "models:/main.default.llama/3", config={"throughput_chunks": "2", "block": "false"})
+    (entity,) = get_deploy_client("fm://local").get_endpoint(name).config.served_entities
+    assert entity.max_provisioned_throughput not in (None, DEFAULT_THROUGHPUT)
 
 
 def test_a_hosted_embedding_model_embeds_under_another_name(name: str) -> None:

@@ -39,6 +39,14 @@ def reasoning(text: str = "hm", ident: str = "rs_1") -> JSON:
     return {"type": "reasoning", "id": ident, "summary": summary, "encrypted_content": "sealed=="}
 
 
+def summarised(*texts: str) -> JSON:
+    return {**reasoning(), "summary": [{"type": "summary_text", "text": text} for text in texts]}
+
+
+def raw(*texts: str) -> list[JSON]:
+    return [{"type": "reasoning_text", "text": text} for text in texts]
+
+
 def search(ident: str = "ws_1") -> JSON:
     return {"type": "web_search_call", "id": ident, "status": "completed", "action": {"type": "search", "query": "q"}}
 
@@ -104,7 +112,11 @@ def _deltas(at: JSON, item: JSON, size: int) -> list[JSON]:
     if item["type"] == "function_call":
         kind, texts = "function_call_arguments", [("content_index", item["arguments"])]
     elif item["type"] == "reasoning":
-        kind, texts = "reasoning_summary_text", [("summary_index", part["text"]) for part in item["summary"]]
+        said = item["summary"] or item.get("content", [])
+        kind, number = (
+            ("reasoning_summary_text", "summary_index") if item["summary"] else ("reasoning_text", "content_index")
+        )
+        texts = [(number, part["text"]) for part in said]
     elif item["type"] == "message":
         first = item["content"][0]["type"]
         kind, field = ("refusal", "refusal") if first == "refusal" else ("output_text", "text")
@@ -121,6 +133,8 @@ def _deltas(at: JSON, item: JSON, size: int) -> list[JSON]:
 REPLAYS: dict[str, list[dict[str, Any]]] = {
     "reasoning, call": [reasoning(), call()],
     "reasoning without summary": [reasoning(""), message("a")],
+    "reasoning in two pieces": [summarised("first", "then"), call()],
+    "raw reasoning in two pieces": [{**summarised(), "content": raw("x", "y")}, message("a")],
     "reasoning between calls": [reasoning(), call(), reasoning("ho", "rs_2"), call("g", "{}", "2")],
     "raw reasoning": [{**reasoning(""), "content": [{"type": "reasoning_text", "text": "x"}]}, message("a")],
     "search, message": [search(), message("a", annotations=[{"type": "url_citation", "url": "u"}])],

@@ -80,6 +80,7 @@ def test_wrong_types_are_refused_by_the_json_reader(api: Api, params: Any) -> No
         {"logprobs": True},
         {"top_logprobs": 3},
         {"max_tokens": 10, "thinking": {"type": "enabled", "budget_tokens": 10}},
+        {"thinking": {"type": "enabled", "budget_tokens": 10}, "tools": [TOOL], "tool_choice": "required"},
         {"tools": [TOOL] * 2},
         {"tools": [{"type": "function", "function": {"name": f"f{at}", "parameters": {}}} for at in range(33)]},
         {"tools": [{"type": "retrieval"}]},

@@ -40,7 +40,7 @@ from .gateway import (
     Switch,
 )
 from .permissions import AccessControl, Grant, Permission, PermissionLevel, Permissions
-from .usage import Served, Usage
+from .usage import Served, Serving, Usage
 
 __all__ = [
     "AI21LabsConfig",
@@ -86,6 +86,7 @@ __all__ = [
     "Served",
     "ServedEntity",
     "ServedEntityState",
+    "Serving",
     "Switch",
     "Tag",
     "ToolCall",

@@ -117,18 +117,18 @@ class ChatResponse(Served):
 
     @property
     def message(self) -> Message:
-        """The first choice's message."""
-        return self.choices[0].message
+        """The first choice's message; an empty one, where a stream broke before any came."""
+        return self.choices[0].message if self.choices else Message()
 
     @property
     def text(self) -> str:
         """The first choice's text."""
-        return self.message.text if self.choices else ""
+        return self.message.text
 
     @property
     def reasoning(self) -> str:
         """The first choice's reasoning."""
-        return self.message.reasoning if self.choices else ""
+        return self.message.reasoning
 
     @property
     def tool_calls(self) -> list[ToolCall]:
@@ -147,7 +147,7 @@ class ChatResponse(Served):
 
     @property
     def _calls(self) -> list[ToolCall]:
-        return (self.message.tool_calls or []) if self.choices else []
+        return self.message.tool_calls or []
 
 
 class Delta(WireModel):
@@ -200,7 +200,7 @@ class ChatChunk(Served):
     @property
     def delta(self) -> Delta:
         """What is added to the first choice (an empty one if this chunk has none)."""
-        return next((choice.delta for choice in self.choices if choice.index == 0), Delta())
+        return next((choice.delta for choice in self.choices if choice.index == 0), None) or Delta()
 
     @property
     def text(self) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Self
+
 from pydantic import PrivateAttr
 
 from ._base import JSONObject, WireModel
@@ -55,36 +58,60 @@ class Usage(WireModel):
         return self.input_tokens + self.output_tokens
 
 
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What served an answer. All chunks of a stream share one."""
+
+    endpoint: str = ""
+    request_id: str | None = None
+    served_model: str | None = None
+    attempts: int = 1
+    dropped_params: tuple[str, ...] = ()
+
+
+_UNSERVED = Serving()
+
+
 class Served(WireModel):
     """An answer that says what served it."""
 
-    _endpoint: str = PrivateAttr(default="")
-    _request_id: str | None = PrivateAttr(default=None)
-    _served_model: str | None = PrivateAttr(default=None)
-    _attempts: int = PrivateAttr(default=1)
-    _dropped_params: tuple[str, ...] = PrivateAttr(default=())
+    # One attribute for all: pydantic sets each of them on every chunk of a stream.
+    _serving: Serving | None = PrivateAttr(default=None)
+
+    def served_by(self, serving: Serving) -> Self:
+        """The same answer, which now says what served it."""
+        self._serving = serving
+        return self
+
+    def without(self, dropped: tuple[str, ...]) -> Self:
+        """The same answer, which now says which fields were left out."""
+        return self.served_by(replace(self._by, dropped_params=dropped)) if dropped else self
+
+    @property
+    def _by(self) -> Serving:
+        return self._serving or _UNSERVED
 
     @property
     def endpoint(self) -> str:
         """The endpoint that answered (with fallback, not always the first one asked)."""
-        return self._endpoint
+        return self._by.endpoint
 
     @property
     def request_id(self) -> str | None:
         """The service's id of the call, to quote to its support."""
-        return self._request_id
+        return self._by.request_id
 
     @property
     def served_model(self) -> str | None:
         """The served entity that answered, where the endpoint has several (header `served-model-name`)."""
-        return self._served_model
+        return self._by.served_model
 
     @property
     def attempts(self) -> int:
         """How many requests the call took."""
-        return self._attempts
+        return self._by.attempts
 
     @property
     def dropped_params(self) -> tuple[str, ...]:
         """Optional request fields that the route refused, so that they were left out."""
-        return self._dropped_params
+        return self._by.dropped_params
