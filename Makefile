@@ -8,7 +8,7 @@ SOURCES := $(wildcard integrations langchain_fm llamaindex_fm mlflow_fm tests be
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-mlflow test-providers test-schema soak bench check format wheel requirements clean
+.PHONY: help install demo test test-mlflow test-providers test-schema soak load bench check format wheel requirements clean
 
 help:  ## Show these commands
 	@sed -n 's/^\([a-z-]*\):.*##/\1 /p' $(firstword $(MAKEFILE_LIST)) | awk '{ name = $$1; $$1 = ""; printf "  make %-15s%s\n", name, $$0 }'
@@ -71,6 +71,10 @@ BENCH ?= quick
 bench: $(STAMP)  ## Measure ours and the peers side by side, and what each makes of faults
 	$(BIN)/python -m benchmarks.speed --plan $(BENCH) $(if $(DOCS),--docs)
 	$(BIN)/python -m benchmarks.correctness $(if $(DOCS),--docs)
+
+LOAD_SECONDS ?= 60
+load: $(STAMP)  ## Hold 1,000 streams of the embedded workspace for LOAD_SECONDS (60); none fails, nothing is left
+	$(BIN)/python -m benchmarks.load --seconds $(LOAD_SECONDS)
 
 check: $(STAMP)  ## Check format, lint, types and who imports whom
 	$(BIN)/ruff format --check $(SOURCES)

@@ -36,6 +36,9 @@ def start(
     deploy_seconds: Annotated[float, typer.Option(min=0.0, help="How long a deployment takes.")] = 0.0,
     allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Listen where others can reach it.")] = False,
     host_name: Annotated[list[str] | None, typer.Option(help="A name that others call it by; repeatable.")] = None,
+    provider_network: Annotated[
+        list[str] | None, typer.Option(help="A network that providers may be in, such as 10.1.0.0/16; repeatable.")
+    ] = None,
     background: Annotated[bool, typer.Option("--background", help="Go on without this command.")] = False,
     detached: Annotated[bool, typer.Option("--detached", hidden=True)] = False,
     output: OutputOption = Output.TEXT,
@@ -43,13 +46,15 @@ def start(
     """Serve the embedded workspace until Ctrl-C, or in the background until `fm workspace stop`.
 
     Prints its address and token, as lines to paste into a shell. The token is made at random unless FM_WORKSPACE_TOKEN
-    has one; the key of an upstream server is read from FM_UPSTREAM_API_KEY. With --background, `--host local` of the
-    other commands leads to it.
+    has one, and with --state it is the same the next time. FM_WORKSPACE_QUERY_TOKEN and FM_WORKSPACE_READ_TOKEN are for
+    users who may do less. The key of an upstream server is read from FM_UPSTREAM_API_KEY. With --background,
+    `--host local` of the other commands leads to it.
     """
     _check(engine, upstream_url, upstream_model)
-    names = tuple(host_name or ())
+    names, networks = tuple(host_name or ()), tuple(provider_network or ())
+    upstream = (upstream_url, upstream_model)
     options = WorkspaceOptions(
-        host, port, state, upstream_url, upstream_model, deploy_seconds, allow_remote, names, detached
+        host, port, state, *upstream, deploy_seconds, allow_remote, names, detached, provider_networks=networks
     )
     with failures(output):
         if background:

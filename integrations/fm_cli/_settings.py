@@ -146,3 +146,4 @@ class WorkspaceOptions:
     host_names: tuple[str, ...] = ()
     detached: bool = False
     """Whether this is the process in the background, which keeps the record."""
+    provider_networks: tuple[str, ...] = ()

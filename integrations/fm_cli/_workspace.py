@@ -14,18 +14,22 @@ from functools import partial
 
 import typer
 
-from fm_workspace import Upstream, serve
+from fm_client import is_loopback
+from fm_workspace import LOOPBACK_NETWORKS, Upstream, installation_token, serve
 
 from ._background import Record, recorded
 from ._output import Output, print_json
 from ._settings import WorkspaceOptions
 
 TOKEN_VARIABLE = "FM_WORKSPACE_TOKEN"  # noqa: S105  # a variable's name
+QUERY_TOKEN_VARIABLE = "FM_WORKSPACE_QUERY_TOKEN"  # noqa: S105  # likewise
+READ_TOKEN_VARIABLE = "FM_WORKSPACE_READ_TOKEN"  # noqa: S105  # likewise
 UPSTREAM_KEY_VARIABLE = "FM_UPSTREAM_API_KEY"
 TOKEN_BYTES = 32
 IN_MEMORY = ":memory:"
 """SQLite's name for a state that no file keeps."""
 _EVERYWHERE = {"http://0.0.0.0:": "http://127.0.0.1:", "http://[::]:": "http://[::1]:"}
+REMOTE = "fm: warning: {host} can be reached from other machines; whoever has the token can use this workspace."
 STARTED = "Embedded workspace at {address} ({engine}; {state}). Ctrl-C stops it.\n"
 EXPORTS = """\
 export DATABRICKS_HOST={host}
@@ -35,7 +39,9 @@ export DATABRICKS_TOKEN={token}
 
 def run(options: WorkspaceOptions, output: Output) -> None:
     """Serve until SIGINT or SIGTERM."""
-    token = workspace_token()
+    token = workspace_token(options)
+    if options.allow_remote and not is_loopback(options.host):
+        typer.echo(REMOTE.format(host=options.host), err=True)
     with ExitStack() as stack:
         tell = (
             partial(_record, options, token, stack) if options.detached else partial(_announce, options, token, output)
@@ -50,12 +56,13 @@ def run(options: WorkspaceOptions, output: Output) -> None:
             raise ValueError(str(exc).replace("allow_remote=True", "--allow-remote")) from exc
 
 
-def workspace_token() -> str:
-    """The token of the environment, else one made at random."""
-    token = os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(TOKEN_BYTES)
-    if not token.isascii() or not token.isprintable() or " " in token:
-        raise ValueError(f"{TOKEN_VARIABLE} has characters that no client sends in a token (spaces or non-ASCII)")
-    return token
+def workspace_token(options: WorkspaceOptions) -> str:
+    """The given one; else for a state that lasts one that lasts too. Where others can come in it must be given."""
+    if given := _given_token(TOKEN_VARIABLE):
+        return given
+    if options.allow_remote and not is_loopback(options.host):
+        raise ValueError(f"--allow-remote needs a token of your own: set {TOKEN_VARIABLE}")
+    return installation_token() if options.state else secrets.token_urlsafe(TOKEN_BYTES)
 
 
 def exports(host: str, token: str) -> str:
@@ -64,6 +71,7 @@ def exports(host: str, token: str) -> str:
 
 
 def _serve(options: WorkspaceOptions, token: str, on_start: Callable[[str], None]) -> None:
+    here = LOOPBACK_NETWORKS if is_loopback(options.host) else ()
     serve(
         options.host,
         options.port,
@@ -72,9 +80,19 @@ def _serve(options: WorkspaceOptions, token: str, on_start: Callable[[str], None
         engine=_upstream(options) or "simulated",
         deploy_seconds=options.deploy_seconds,
         allow_remote=options.allow_remote,
+        query_token=_given_token(QUERY_TOKEN_VARIABLE),
+        read_token=_given_token(READ_TOKEN_VARIABLE),
+        provider_networks=(*here, *options.provider_networks),
         host_names=options.host_names,
         on_start=on_start,
     )
+
+
+def _given_token(variable: str) -> str | None:
+    token = os.environ.get(variable)
+    if token and (not token.isascii() or not token.isprintable() or " " in token):
+        raise ValueError(f"{variable} has characters that no client sends in a token (spaces or non-ASCII)")
+    return token or None
 
 
 def _upstream(options: WorkspaceOptions) -> Upstream | None:

@@ -95,8 +95,9 @@ def _arguments(options: WorkspaceOptions) -> list[str]:
     pairs = [part for name, value in named.items() if value is not None for part in (name, str(value))]
     engine = ["--engine", "upstream"] if options.upstream_url else []
     names = [part for name in options.host_names for part in ("--host-name", name)]
+    networks = [part for network in options.provider_networks for part in ("--provider-network", network)]
     remote = ["--allow-remote"] if options.allow_remote else []
-    return ["workspace", "start", "--detached", *pairs, *engine, *names, *remote]
+    return ["workspace", "start", "--detached", *pairs, *engine, *names, *networks, *remote]
 
 
 def _started(process: subprocess.Popen[bytes]) -> background.Record:

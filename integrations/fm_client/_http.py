@@ -29,7 +29,7 @@ from ._errors import (
 )
 from ._failures import cause_of, failure, identify
 from ._heads import RawHeaders, Target, decoded, encoded, target_of, wrong_in
-from ._network import Clock, Origin, Verify, checked_verify, environment_proxy, proxy_for, tls_context
+from ._network import Clock, Origin, Permit, Verify, checked_verify, environment_proxy, proxy_for, tls_context
 from ._pool import KEEPALIVE_EXPIRY, MAX_CONNECTIONS, AsyncExchange, AsyncPool, Exchange, Pool
 from ._process import PerProcess
 from ._wire import Reply, Request
@@ -65,9 +65,10 @@ class _Base:
         max_connections: int = MAX_CONNECTIONS,
         keepalive_expiry: float = KEEPALIVE_EXPIRY,
         max_response_bytes: int = MAX_RESPONSE_BYTES,
+        permit: Permit | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        self._host, self._clock = host, clock
+        self._host, self._clock, self._permit = host, clock, permit
         self._verify = checked_verify(verify)
         self._client = None if http_client is None else checked_client(http_client, wanted=self._kind)
         self._limits = (max_connections, keepalive_expiry, clock)
@@ -88,10 +89,11 @@ class _Base:
         key = target.key
         if (origin := self._origins.get(key)) is None:
             scheme, host = target.origin.scheme.decode(), target.origin.host.decode()
-            address = environment_proxy(scheme, host, target.origin.port)
+            # A proxy connects to what it likes: with `permit`, which is about addresses, there is none.
+            address = environment_proxy(scheme, host, target.origin.port) if self._permit is None else None
             proxy = proxy_for(address, self._verify) if address else None
             context = tls_context(self._verify) if scheme == "https" else None
-            origin = self._origins[key] = Origin(key, target.origin, proxy, context)
+            origin = self._origins[key] = Origin(key, target.origin, proxy, context, self._permit)
         return origin
 
     def _deadline(self, seconds: float | None) -> float | None:
@@ -162,7 +164,8 @@ class HTTP(_Base):
     """Sync requests to `host`, and whatever other hosts are asked. Safe in any number of threads, and after a fork.
 
     `http_client`: an httpx.Client to use as it is, and never to close; then `verify` and `max_connections` are its
-    matter. `verify`: a file or folder of certificates, a context, or False. `keepalive_expiry` in seconds.
+    matter. `verify`: a file or folder of certificates, a context, or False. `keepalive_expiry` in seconds. `permit` is
+    asked about each IP address before it is connected to; without the environment's proxy.
 
     >>> HTTP("https://example.cloud.databricks.com")
     HTTP('https://example.cloud.databricks.com')

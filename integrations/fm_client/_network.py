@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ COALESCE_BYTES = 65_536
 PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 
 Clock = Callable[[], float]
+Permit = Callable[[str], bool]
+"""Whether a connection to an IP address is allowed."""
 Verify = bool | str | ssl.SSLContext
 
 
@@ -34,6 +37,7 @@ class Origin:
     core: httpcore.Origin = field(repr=False)
     proxy: httpcore.Proxy | None = field(default=None, repr=False)
     context: ssl.SSLContext | None = field(default=None, repr=False)
+    permit: Permit | None = field(default=None, repr=False)
 
 
 def checked_verify(verify: Verify | os.PathLike[str]) -> Verify:
@@ -127,11 +131,24 @@ def socket_options() -> tuple[tuple[int, int, int], ...]:
     return ((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *known)
 
 
+def _permitted(found: Sequence[tuple[Any, ...]], permit: Permit) -> list[str]:
+    """The addresses that a name stands for; refused if any of them is not to be connected to."""
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    if refused := [address for address in addresses if not permit(address)]:
+        raise httpcore.ConnectError(f"connections to {refused[0]} are not permitted")
+    return addresses
+
+
+def _with_last(addresses: list[str]) -> list[tuple[str, bool]]:
+    return [(address, at == len(addresses) - 1) for at, address in enumerate(addresses)]
+
+
 class _Limited:
     """What both wires share: the deadline, which httpcore by itself fixes once for a whole body."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, permit: Permit | None = None) -> None:
         self._clock = clock
+        self._permit = permit
         self.until: float | None = None
         """The moment at which whatever is going on ends; None: only the request's own limits."""
         self.heard = False
@@ -172,8 +189,25 @@ class Wire(_Limited, httpcore.NetworkBackend, httpcore.NetworkStream):
     ) -> httpcore.NetworkStream:
         """Dial. The socket options are ours, also behind a proxy, where httpcore drops them."""
         limit = self._limit(timeout, httpcore.ConnectTimeout)
-        self._stream = httpcore.SyncBackend().connect_tcp(host, port, limit, local_address, socket_options())
+        dial = functools.partial(httpcore.SyncBackend().connect_tcp, port=port, timeout=limit)
+        for address, is_last in _with_last(self._resolved(host, port)):
+            try:
+                self._stream = dial(address, local_address=local_address, socket_options=socket_options())
+                break
+            except httpcore.ConnectError:
+                if is_last:
+                    raise
         return self
+
+    def _resolved(self, host: str, port: int) -> list[str]:
+        """What to dial, one after the other: the host itself, or its addresses if they must be permitted."""
+        if self._permit is None:
+            return [host]
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as exc:
+            raise httpcore.ConnectError(exc) from exc
+        return _permitted(found, self._permit)
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
@@ -234,8 +268,25 @@ class AsyncWire(_Limited, httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStr
     ) -> httpcore.AsyncNetworkStream:
         """Dial. The socket options are ours, also behind a proxy, where httpcore drops them."""
         limit = self._limit(timeout, httpcore.ConnectTimeout)
-        self._stream = await httpcore.AnyIOBackend().connect_tcp(host, port, limit, local_address, socket_options())
+        dial = functools.partial(httpcore.AnyIOBackend().connect_tcp, port=port, timeout=limit)
+        for address, is_last in _with_last(await self._resolved(host, port)):
+            try:
+                self._stream = await dial(address, local_address=local_address, socket_options=socket_options())
+                break
+            except httpcore.ConnectError:
+                if is_last:
+                    raise
         return self
+
+    async def _resolved(self, host: str, port: int) -> list[str]:
+        """What to dial, one after the other: the host itself, or its addresses if they must be permitted."""
+        if self._permit is None:
+            return [host]
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as exc:
+            raise httpcore.ConnectError(exc) from exc
+        return _permitted(found, self._permit)
 
     async def start_tls(
         self,

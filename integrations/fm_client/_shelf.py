@@ -30,14 +30,14 @@ K = TypeVar("K", Connection, AsyncConnection)
 
 def dial(origin: Origin, clock: Clock) -> Connection:
     """A new connection, not yet open. httpcore's own pool is only asked what kind of it the proxy needs."""
-    wire = Wire(clock)
+    wire = Wire(clock, origin.permit)
     maker = httpcore.ConnectionPool(origin.context, origin.proxy, network_backend=wire)
     return Connection(origin, wire, maker.create_connection(origin.core))
 
 
 def dial_async(origin: Origin, clock: Clock) -> AsyncConnection:
     """`dial`, async."""
-    wire = AsyncWire(clock)
+    wire = AsyncWire(clock, origin.permit)
     maker = httpcore.AsyncConnectionPool(origin.context, origin.proxy, network_backend=wire)
     return AsyncConnection(origin, wire, maker.create_connection(origin.core))
 

@@ -16,20 +16,28 @@ from starlette.responses import Response
 
 from fm_client import catalog
 
+from ._audit import Auditor
 from ._control import control_routes
 from ._data_plane import DataPlane, data_routes
 from ._description import describe_all
 from ._engine import Engine
-from ._errors import ServiceError, invalid_parameter, no_route
+from ._errors import JSON, ServiceError, invalid_parameter, no_route
 from ._gateway import Balancer
 from ._guard import Guard, Rules
 from ._hosted import Hosted
+from ._ledger import Ledger
 from ._limits import Metrics, RateLimiter
 from ._providers import Providers
 from ._quirks import TASKS
+from ._record_routes import record_routes
+from ._records import Records
 from ._registry import Registry
+from ._scope_routes import scope_routes
+from ._scopes import Scopes
 from ._secrets import Secrets
 from ._store import Store
+from ._urls import Reach
+from ._warmth import Warmth
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +51,20 @@ class Parts:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     clock: Callable[[], float] = time.time
     provider_urls: Mapping[str, str] = field(default_factory=dict)
+    reach: Reach | None = field(default_factory=Reach)
+    """Where providers may be; None: wherever the environment's proxy leads."""
 
 
 def build_app(parts: Parts) -> FastAPI:
     """The application; it closes engine and store when it shuts down."""
-    registry = Registry(parts.store, hosted_models(parts.clock()), parts.clock, parts.deploy_seconds)
-    providers, metrics = Providers(Secrets(parts.secrets), parts.provider_urls), Metrics()
-    plane = DataPlane(registry, parts.engine, providers, RateLimiter(), Balancer(), metrics)
+    store, clock = parts.store, parts.clock
+    registry = Registry(store, hosted_models(clock()), clock, parts.deploy_seconds)
+    records, scopes = Records(store.database), Scopes(store.database, store.vault, clock)
+    permit = parts.reach.permits if parts.reach else None
+    providers = Providers(Secrets(parts.secrets, scopes), parts.provider_urls, permit)
+    metrics = Metrics()
+    ledger, warmth = Ledger(records, clock), Warmth(clock)
+    plane = DataPlane(registry, parts.engine, providers, RateLimiter(), Balancer(), metrics, ledger, warmth)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -58,11 +73,18 @@ def build_app(parts: Parts) -> FastAPI:
         await providers.aclose()
         parts.store.close()
 
-    app = FastAPI(title="Embedded workspace", docs_url=None, redoc_url=None, lifespan=lifespan, redirect_slashes=False)
-    app.include_router(control_routes(registry, metrics))
-    app.include_router(data_routes(plane))
+    app = FastAPI(
+        title="Embedded workspace",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        default_response_class=JSON,
+    )
+    for routes in (control_routes(registry, metrics), scope_routes(scopes), record_routes(records), data_routes(plane)):
+        app.include_router(routes)
     _handle_errors(app)
-    app.add_middleware(Guard, rules=parts.rules)
+    app.add_middleware(Guard, rules=parts.rules, audit=Auditor(records, clock))
     app.openapi = cache(partial(describe_all, app))  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
@@ -97,15 +119,11 @@ def _handle_errors(app: FastAPI) -> None:
             return no_route(request.method, request.url.path).response()
         return ServiceError(error.status_code, "BAD_REQUEST", str(error.detail)).response()
 
-    @app.exception_handler(Exception)
-    async def internal_error(request: Request, error: Exception) -> Response:
-        return ServiceError(500, "INTERNAL_ERROR", "The workspace failed; its log says why.").response()
-
 
 def _refusal(error: RequestValidationError) -> ServiceError:
     """The management API's 400 for the first thing that is wrong with a body."""
     first = error.errors()[0]
-    path = ".".join(str(part) for part in first["loc"] if part != "body")
+    path = ".".join(str(part) for part in first["loc"] if part not in ("body", "query"))
     if first["type"] == "json_invalid":
         return ServiceError(400, "MALFORMED_REQUEST", "Could not parse the request: it is not valid JSON.")
     if first["type"] == "extra_forbidden":

@@ -8,6 +8,7 @@ from typing import Any
 
 from ._engine import JSONObject
 from ._errors import invalid_parameter
+from ._fields import ENTITY, SHOWN, check_fields
 from ._lifecycle import Config, Entity, Kind, Route
 from ._quirks import TASKS, task_of
 from ._secrets import check_secrets, without_redaction
@@ -67,6 +68,8 @@ def default_entity_name(spec: Mapping[str, Any]) -> str:
 
 
 def _entity(spec: JSONObject, now: float, before: Config | None) -> Entity:
+    spec = {field: value for field, value in spec.items() if field not in SHOWN}
+    check_fields(spec, ENTITY, "served_entities")
     # `served_models` is the older form, with other names for the same fields.
     for old, new in (("model_name", "entity_name"), ("model_version", "entity_version")):
         if old in spec:

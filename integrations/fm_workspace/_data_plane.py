@@ -2,24 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from fastapi import APIRouter, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from ._agent import Agent
+from ._callers import Asked, asked_by
 from ._engine import Answer, Engine, Events, JSONObject, Query
-from ._errors import ServiceError, bad_request, no_endpoint, rate_limited
-from ._gateway import Balancer, candidates, check_input, check_output, falls_back, limits_of, reserved_tokens
+from ._errors import JSON, ServiceError, bad_request, no_endpoint, rate_limited
+from ._gateway import Balancer, candidates, falls_back, limits_of, reserved_output, reserved_tokens
+from ._guardrails import check_filter, check_input, check_output
 from ._hosted import response_model
+from ._ledger import Entry, Ledger, usage_of, watched
 from ._lifecycle import Config, Endpoint, Entity, serving
-from ._limits import Metrics, RateLimiter
+from ._limits import Metrics, RateLimiter, Spent, service_defined
 from ._providers import Providers
-from ._quirks import AGENT_TASKS, RESPONSES, TASKS, Quirks, quirks_of
+from ._quirks import AGENT_TASKS, RESPONSES, TASKS, Quirks, quirks_of, service_limits
 from ._registry import Registry
 from ._requests import check, read_object
+from ._warmth import Warmth
 
 PREFIX = "/serving-endpoints"
+
+
+@dataclass(slots=True)
+class _Call:
+    """One query on its way: what it asks of which endpoint, and what was reserved for it."""
+
+    entry: Entry
+    task: str
+    body: JSONObject
+    spent: list[tuple[Spent, bool]] = field(default_factory=list)
+    """What was counted against limits, and whether of output tokens alone."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return self.entry.endpoint
+
+    def refund(self) -> None:
+        """Give back all that was reserved: there is no answer."""
+        for spent, _ in self.spent:
+            spent.settle(0)
+
+    def settle(self, usage: JSONObject) -> None:
+        """Give back what was reserved and not used."""
+        prompt = usage.get("prompt_tokens", usage.get("input_tokens"))
+        output = usage.get("completion_tokens", usage.get("output_tokens")) or 0  # an embedding has none
+        if isinstance(prompt, int):
+            for spent, only_output in self.spent:
+                spent.settle(output if only_output else prompt + output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +65,14 @@ class DataPlane:
     limiter: RateLimiter
     balancer: Balancer
     metrics: Metrics
+    ledger: Ledger
+    warmth: Warmth
     agent: Agent = field(default_factory=Agent)
 
-    async def query(self, name: str, body: bytes, *, task: str = "", served: str = "") -> Response:
+    async def query(self, name: str, body: bytes, asked: Asked, *, task: str = "", served: str = "") -> Response:
         """The answer to one query of endpoint `name`, its failures counted with its successes."""
         try:
-            response = await self._query(self._endpoint(name), read_object(body), task, served)
+            response = await self._recorded(self._endpoint(name), body, asked, task, served)
         except ServiceError as error:
             self.metrics.count(name, error.status)
             raise
@@ -50,35 +85,83 @@ class DataPlane:
             raise no_endpoint()
         return found
 
-    async def _query(self, endpoint: Endpoint, body: JSONObject, task: str, served: str) -> Response:
+    async def _recorded(self, endpoint: Endpoint, raw: bytes, asked: Asked, task: str, served: str) -> Response:
+        entry = Entry(endpoint, asked, raw)
+        try:
+            return await self._query(entry, read_object(raw), task, served)
+        except ServiceError as error:
+            self.ledger.close(entry, error.status, bytes(error.response().body), {})
+            raise
+
+    async def _query(self, entry: Entry, body: JSONObject, task: str, served: str) -> Response:
+        endpoint = entry.endpoint
+        entry.body = body
         config = serving(endpoint)
+        self.warmth.wake(endpoint)
         task = _task_of(endpoint.name, config.task, task, body)
         first = _named(config, served) if served else self.balancer.pick(endpoint.name, config)
         quirks = _quirks(endpoint, first)
         check(task, body, quirks, openai=config.kind == "external")
         _check_batch(endpoint.name, body, quirks)
-        check_input(endpoint, body)
-        self.limiter.admit(endpoint.name, limits_of(endpoint), reserved_tokens(body), life=endpoint.id)
+        call = _Call(entry, task, check_input(endpoint, body))
+        check_filter(quirks.filtered, _provider(first), call.body)
+        self._admit(call)
         tried = [first] if served else candidates(endpoint, config, first)
-        return await self._first_answer(endpoint, task, tried, body)
+        try:
+            return await self._first_answer(call, tried)
+        except ServiceError:
+            call.refund()
+            raise
 
-    async def _first_answer(self, endpoint: Endpoint, task: str, entities: list[Entity], body: JSONObject) -> Response:
+    def _admit(self, call: _Call) -> None:
+        """Count the query against the limits of the service and of the gateway."""
+        name, life, caller = call.endpoint.name, call.endpoint.id, call.entry.asked.caller
+        limits, own = service_limits(call.endpoint.tags), limits_of(call.endpoint)
+        if limits:
+            output, life_of_its = reserved_output(call.body), f"{life}/service"
+            spent = self.limiter.admit(name, limits, output, life=life_of_its, caller=caller, wording=service_defined)
+            call.spent += [(spent, True)] if spent else []
+        if own:
+            spent = self.limiter.admit(name, own, reserved_tokens(call.body), life=life, caller=caller)
+            call.spent += [(spent, False)] if spent else []
+
+    async def _first_answer(self, call: _Call, entities: list[Entity]) -> Response:
         """The answer of the first entity that does not fail; the failure of the last one if all do."""
         *others, last = entities
         for entity in others:
             try:
-                return await self._ask(endpoint, task, entity, body)
+                return await self._ask(call, entity)
             except ServiceError as error:
                 if not falls_back(error.status):
                     raise
-        return await self._ask(endpoint, task, last, body)
+        return await self._ask(call, last)
 
-    async def _ask(self, endpoint: Endpoint, task: str, entity: Entity, body: JSONObject) -> Response:
-        model = response_model(entity.model)
-        query = Query(endpoint.name, task, model, body, _quirks(endpoint, entity))
+    async def _ask(self, call: _Call, entity: Entity) -> Response:
+        endpoint, task = call.endpoint, call.task
+        call.entry.served = entity.name
+        model = endpoint.tags.get("fm_model_name") or response_model(entity.model)
+        query = Query(endpoint.name, task, model, call.body, _quirks(endpoint, entity), len(call.entry.request))
         external, engine = entity.external, self.agent if task in AGENT_TASKS.values() else self.engine
         answer = await (self.providers.answer(external, query) if external else engine.answer(query))
-        return _response(endpoint, entity, answer)
+        return self._response(call, answer)
+
+    def _response(self, call: _Call, answer: Answer) -> Response:
+        headers = {"served-model-name": call.entry.served or ""}
+        if isinstance(answer, Events):
+            return StreamingResponse(self._watched(call, answer), media_type="text/event-stream", headers=headers)
+        response = JSON(check_output(call.endpoint, answer.payload), headers=headers)
+        self._close(call, bytes(response.body), usage_of(answer.payload))
+        return response
+
+    def _watched(self, call: _Call, answer: Events) -> AsyncIterator[bytes]:
+        """The events; their end is looked at only if somebody wants to know."""
+        if not (call.spent or call.entry.wanted):
+            return answer.source
+        return watched(answer.source, lambda kept, usage: self._close(call, kept, usage))
+
+    def _close(self, call: _Call, answer: bytes, usage: JSONObject) -> None:
+        call.settle(usage)
+        self.ledger.close(call.entry, 200, answer, usage)
 
 
 def data_routes(plane: DataPlane) -> APIRouter:
@@ -87,11 +170,11 @@ def data_routes(plane: DataPlane) -> APIRouter:
 
     @router.post("/{name}/invocations")
     async def invocations(name: str, request: Request) -> Response:
-        return await plane.query(name, await request.body())
+        return await plane.query(name, await request.body(), asked_by(request.scope))
 
     @router.post("/{name}/served-models/{served}/invocations")
     async def served_invocations(name: str, served: str, request: Request) -> Response:
-        return await plane.query(name, await request.body(), served=served)
+        return await plane.query(name, await request.body(), asked_by(request.scope), served=served)
 
     @router.post("/chat/completions")
     async def chat(request: Request) -> Response:
@@ -117,7 +200,7 @@ async def _by_model(plane: DataPlane, request: Request, task: str) -> Response:
     name = read_object(body).get("model")
     if not isinstance(name, str) or not name:
         raise bad_request("Missing required parameter: 'model'")
-    return await plane.query(name, body, task=task)
+    return await plane.query(name, body, asked_by(request.scope), task=task)
 
 
 def _task_of(name: str, served: str, asked: str, body: JSONObject) -> str:
@@ -153,9 +236,5 @@ def _check_batch(name: str, body: JSONObject, quirks: Quirks) -> None:
         raise rate_limited(f"{message} APIs endpoint for a higher rate limit.", 1.0)
 
 
-def _response(endpoint: Endpoint, entity: Entity, answer: Answer) -> Response:
-    headers = {"served-model-name": entity.name}
-    if isinstance(answer, Events):
-        return StreamingResponse(answer.source, media_type="text/event-stream", headers=headers)
-    check_output(endpoint, answer.payload)
-    return JSONResponse(answer.payload, headers=headers)
+def _provider(entity: Entity) -> str:
+    return str(entity.external["provider"]) if entity.external else "databricks-model-serving"

@@ -20,6 +20,8 @@ class Query:
     model: str
     body: JSONObject
     quirks: Quirks = field(default_factory=Quirks)
+    size: int = 0
+    """Bytes of the request."""
 
     @property
     def stream(self) -> bool:

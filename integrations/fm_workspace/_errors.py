@@ -13,6 +13,16 @@ NO_ENDPOINT = (
 )
 
 
+class JSON(JSONResponse):
+    """A JSON answer. Half of a surrogate pair, which a request may bring and UTF-8 has no place for, becomes a `?`."""
+
+    def render(self, content: Any) -> bytes:
+        """The bytes of the answer."""
+        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
+            "utf-8", "replace"
+        )
+
+
 class ServiceError(Exception):
     """An error answer in the making. `body` replaces the usual `{"error_code", "message"}`; `plain` sends bare text."""
 
@@ -37,9 +47,10 @@ class ServiceError(Exception):
     def response(self) -> Response:
         """The HTTP answer."""
         if self.plain:
-            return PlainTextResponse(self.message, self.status, self.headers)
+            text = self.message.encode("utf-8", "replace")
+            return PlainTextResponse(text, self.status, self.headers)
         body = self.body if self.body is not None else {"error_code": self.code, "message": self.message}
-        return JSONResponse(body, self.status, self.headers)
+        return JSON(body, self.status, self.headers)
 
 
 def bad_request(message: str) -> ServiceError:
@@ -101,6 +112,11 @@ def not_permitted(message: str) -> ServiceError:
     return ServiceError(403, "PERMISSION_DENIED", message)
 
 
+def internal_error() -> ServiceError:
+    """500: a fault of ours."""
+    return ServiceError(500, "INTERNAL_ERROR", "The workspace failed; its log says why.")
+
+
 def rate_limited(message: str, retry_after: float) -> ServiceError:
     """429 with `Retry-After` in whole seconds."""
     seconds = str(max(1, int(retry_after + 0.999)))
@@ -109,11 +125,11 @@ def rate_limited(message: str, retry_after: float) -> ServiceError:
     )
 
 
-def guardrail(side: str, keyword: str) -> ServiceError:
+def guardrail(side: str, finding: Mapping[str, Any]) -> ServiceError:
     """400 of a guardrail, whose message is itself JSON."""
     verdict = {
         "usage": {"prompt_tokens": 0, "total_tokens": 0},
-        f"{side}_guardrail": [{"flagged": True, "invalid_keywords": True, "keyword": keyword}],
+        f"{side}_guardrail": [finding],
         "finishReason": f"{side}_guardrail_triggered",
     }
     return ServiceError(400, "BAD_REQUEST", json.dumps(verdict))

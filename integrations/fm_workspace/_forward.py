@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,9 +45,13 @@ class Target:
 
 
 class Forwarder:
-    """Sends queries on and hands the answers back as they come."""
+    """Sends queries on and hands the answers back as they come.
 
-    def __init__(self) -> None:
+    `permit` is asked about each IP address before it is connected to. Without it the environment's proxy is used.
+    """
+
+    def __init__(self, permit: Callable[[str], bool] | None = None) -> None:
+        self._permit = permit
         self._hosts: dict[str, AsyncHTTP] = {}
 
     async def forward(self, target: Target, *, stream: bool) -> Answer:
@@ -72,7 +76,7 @@ class Forwarder:
         parts = urlsplit(url)
         host = f"{parts.scheme}://{parts.netloc}"
         if host not in self._hosts:
-            self._hosts[host] = AsyncHTTP(host)
+            self._hosts[host] = AsyncHTTP(host, permit=self._permit)
         return self._hosts[host]
 
 

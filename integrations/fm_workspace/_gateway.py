@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
 
 from . import _tokens
 from ._engine import JSONObject
-from ._errors import guardrail
 from ._lifecycle import Config, Endpoint, Entity, Route
 
+DEFAULT_RESERVED = 1_000
+"""Output tokens that are reserved for a query that sets no limit. The service's own number is not known."""
 _FALLBACK_STATUS = 429
 _FALLBACK_SERVER_STATUS = 500
 
@@ -58,23 +57,10 @@ def reserved_tokens(body: JSONObject) -> int:
     return sum(map(_tokens.count, words)) + (body.get("max_tokens") or body.get("max_output_tokens") or 0)
 
 
-def check_input(endpoint: Endpoint, body: JSONObject) -> None:
-    """Raise the guardrail's 400 if the query holds a keyword that the endpoint refuses."""
-    _check_keywords(endpoint, "input", {key: body[key] for key in ("messages", "prompt", "input") if key in body})
-
-
-def check_output(endpoint: Endpoint, payload: JSONObject) -> None:
-    """Raise the guardrail's 400 if a whole answer holds a keyword that the endpoint refuses."""
-    _check_keywords(endpoint, "output", [payload.get(key) for key in ("choices", "output", "messages")])
-
-
-def _check_keywords(endpoint: Endpoint, side: str, value: Any) -> None:
-    rules = ((endpoint.ai_gateway or {}).get("guardrails") or {}).get(side) or {}
-    keywords: Sequence[str] = rules.get("invalid_keywords") or []
-    text = json.dumps(value, ensure_ascii=False).casefold() if keywords else ""
-    for keyword in keywords:
-        if keyword and json.dumps(keyword.casefold(), ensure_ascii=False)[1:-1] in text:
-            raise guardrail(side, keyword)
+def reserved_output(body: JSONObject) -> int:
+    """What a query counts against the service's limit of output tokens."""
+    limits = (body.get(name) for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"))
+    return next((limit for limit in limits if limit), DEFAULT_RESERVED)
 
 
 def _entity_of(config: Config, route: Route) -> Entity:

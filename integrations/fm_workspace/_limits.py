@@ -7,48 +7,110 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ._callers import Caller
 from ._engine import JSONObject
 from ._errors import rate_limited
 
 WINDOW_SECONDS = 60.0
+Wording = Callable[[str, str, bool], str]
+"""What is said to who goes over a limit: of an endpoint, by key, and whether it was the calls."""
 
 
-@dataclass(slots=True)
-class _Spent:
+def user_defined(endpoint: str, key: str, calls: bool) -> str:
+    """The words for limits of a gateway."""
+    kind = "Requests-per-minute (RPM)" if calls else "Tokens-per-minute (TPM)"
+    return f"User defined rate limit(s) exceeded for '{endpoint}'. {kind} rate limit exceeded for {key}"
+
+
+def service_defined(endpoint: str, key: str, calls: bool) -> str:
+    """The words for limits of the service itself."""
+    if not calls:
+        return f"Exceeded workspace output tokens per minute rate limit for {endpoint}."
+    advice = "Please use a provisioned throughput Foundation Model APIs endpoint for a higher rate limit."
+    return f"Exceeded workspace QPS rate limit for {endpoint}. {advice}"
+
+
+class _Window:
+    """The queries of the last minute, of one endpoint or of one user of it."""
+
+    def __init__(self) -> None:
+        self.spent: deque[Spent] = deque()
+        self.tokens = 0
+
+    def forget(self, before: float) -> None:
+        """Let go of what is older."""
+        while self.spent and self.spent[0].at <= before:
+            gone = self.spent.popleft()
+            gone.windows.remove(self)
+            self.tokens -= gone.tokens
+
+
+@dataclass(slots=True, eq=False)
+class Spent:
+    """One admitted query, with what it counts."""
+
     at: float
     tokens: int
+    windows: list[_Window]
+
+    def settle(self, tokens: int) -> None:
+        """Count what was used in place of what had been reserved."""
+        for window in self.windows:
+            window.tokens += tokens - self.tokens
+        self.tokens = tokens
 
 
 class RateLimiter:
-    """Admits queries. All callers share the workspace's one token, so `user` and `endpoint` limits count alike.
+    """Admits queries. A limit for `user` counts each user's own queries, all others those of all users together.
 
-    A token limit counts the tokens of the prompt and what `max_tokens` reserves, before the query is admitted.
+    A token limit counts the tokens of the prompt and what `max_tokens` reserves, before the query is admitted; what was
+    reserved and not used is given back when the answer is there.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._windows: defaultdict[str, deque[_Spent]] = defaultdict(deque)
+        self._windows: defaultdict[tuple[str, ...], _Window] = defaultdict(_Window)
 
-    def admit(self, endpoint: str, limits: Sequence[JSONObject], tokens: int, *, life: str = "") -> None:
+    def admit(
+        self,
+        endpoint: str,
+        limits: Sequence[JSONObject],
+        tokens: int,
+        *,
+        life: str = "",
+        caller: Caller = Caller(),  # noqa: B008  # frozen
+        wording: Wording = user_defined,
+    ) -> Spent | None:
         """Count one query; 429 if it goes over one of `limits`. `life` is the endpoint's id: a new one starts anew."""
-        if not limits:
-            return
-        now, window = self._clock(), self._windows[f"{endpoint}/{life}"]
-        while window and window[0].at <= now - WINDOW_SECONDS:
-            window.popleft()
-        for limit in limits:
-            self._check(endpoint, limit, window, tokens, now)
-        window.append(_Spent(now, tokens))
+        binding = [limit for limit in limits if _binds(limit, caller)]
+        if not binding:
+            return None
+        now = self._clock()
+        everyone, own = self._windows[endpoint, life], self._windows[endpoint, life, caller.user]
+        for window in (everyone, own):
+            window.forget(now - WINDOW_SECONDS)
+        for limit in binding:
+            _check(endpoint, limit, own if limit.get("key") == "user" else everyone, tokens, now, wording)
+        spent = Spent(now, tokens, [everyone, own])
+        for window in (everyone, own):
+            window.spent.append(spent)
+            window.tokens += tokens
+        return spent
 
-    def _check(self, endpoint: str, limit: JSONObject, window: deque[_Spent], tokens: int, now: float) -> None:
-        calls, most = limit.get("calls"), limit.get("tokens")
-        over_calls = calls is not None and len(window) >= calls
-        over_tokens = most is not None and sum(spent.tokens for spent in window) + tokens > most
-        if over_calls or over_tokens:
-            kind = "Requests-per-minute (RPM)" if over_calls else "Tokens-per-minute (TPM)"
-            wait = window[0].at + WINDOW_SECONDS - now if window else WINDOW_SECONDS
-            message = f"User defined rate limit(s) exceeded for '{endpoint}'. {kind} rate limit exceeded for "
-            raise rate_limited(message + limit.get("key", "endpoint"), wait)
+
+def _binds(limit: JSONObject, caller: Caller) -> bool:
+    """Whether a limit is one for `caller`. Without a principal it is one for all."""
+    principal, key = limit.get("principal"), limit.get("key")
+    return principal is None or principal in (caller.groups if key == "user_group" else (caller.user,))
+
+
+def _check(endpoint: str, limit: JSONObject, window: _Window, tokens: int, now: float, wording: Wording) -> None:
+    calls, most = limit.get("calls"), limit.get("tokens")
+    over_calls = calls is not None and len(window.spent) >= calls
+    over_tokens = most is not None and window.tokens + tokens > most
+    if over_calls or over_tokens:
+        wait = window.spent[0].at + WINDOW_SECONDS - now if window.spent else WINDOW_SECONDS
+        raise rate_limited(wording(endpoint, limit.get("key", "endpoint"), over_calls), wait)
 
 
 class Metrics:

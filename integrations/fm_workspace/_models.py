@@ -1,4 +1,4 @@
-"""Bodies of the management API. A field that stands at the top and is not known is refused; below, it is kept."""
+"""Bodies of the management API. A field that is not known is refused, at every depth."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
 
-class Lenient(BaseModel):
+class Part(Body):
     """An object inside a body."""
-
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
 
     def given(self) -> JSONObject:
         """What was sent, as JSON."""
@@ -32,22 +30,40 @@ class Tag(Body):
     value: Annotated[str, Field(max_length=1024)] = ""
 
 
-class TrafficConfig(Lenient):
+class Route(Part):
+    """The share of one served entity, in percent."""
+
+    served_entity_name: str | None = None
+    served_model_name: str | None = None
+    traffic_percentage: Any = None
+
+
+class TrafficConfig(Part):
     """How queries are shared out."""
 
-    routes: list[JSONObject] | None = None
+    routes: list[Route] | None = None
 
 
-class CoreConfig(Lenient):
+class TableConfig(Part):
+    """A table that requests and answers are written to."""
+
+    catalog_name: str | None = None
+    schema_name: str | None = None
+    table_name_prefix: str | None = None
+    enabled: bool | None = None
+
+
+class CoreConfig(Part):
     """What an endpoint is to serve."""
 
+    name: str | None = None
     served_entities: list[JSONObject] | None = None
     served_models: list[JSONObject] | None = None
     traffic_config: TrafficConfig | None = None
-    auto_capture_config: JSONObject | None = None
+    auto_capture_config: TableConfig | None = None
 
 
-class RateLimit(Lenient):
+class RateLimit(Part):
     """A limit per minute, in calls or tokens."""
 
     renewal_period: Literal["minute"]
@@ -57,40 +73,42 @@ class RateLimit(Lenient):
     principal: str | None = None
 
 
-class Enabled(Lenient):
+class Enabled(Part):
     """Something that can be on or off."""
 
     enabled: bool
 
 
-class GuardrailSide(Lenient):
+class PII(Part):
+    """What is to happen to personal data."""
+
+    behavior: Literal["NONE", "BLOCK", "MASK"] | None = None
+
+
+class GuardrailSide(Part):
     """What is looked for in the texts of one direction."""
 
     invalid_keywords: list[str] | None = None
     valid_topics: list[str] | None = None
     safety: bool | None = None
-    pii: JSONObject | None = None
+    pii: PII | None = None
 
 
-class Guardrails(Lenient):
+class Guardrails(Part):
     """Guards of the texts in both directions."""
 
     input: GuardrailSide | None = None
     output: GuardrailSide | None = None
 
 
-class AIGateway(Body):
+class AIGateway(Part):
     """Limits, fallback and guardrails of an endpoint."""
 
     fallback_config: Enabled | None = None
     guardrails: Guardrails | None = None
-    inference_table_config: JSONObject | None = None
+    inference_table_config: TableConfig | None = None
     rate_limits: list[RateLimit] | None = None
-    usage_tracking_config: JSONObject | None = None
-
-    def given(self) -> JSONObject:
-        """What was sent, as JSON."""
-        return self.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    usage_tracking_config: Enabled | None = None
 
 
 class CreateEndpoint(Body):
@@ -115,7 +133,7 @@ class UpdateConfig(Body):
     served_entities: list[JSONObject] | None = None
     served_models: list[JSONObject] | None = None
     traffic_config: TrafficConfig | None = None
-    auto_capture_config: JSONObject | None = None
+    auto_capture_config: TableConfig | None = None
 
 
 class UpdateProvisioned(Body):

@@ -35,12 +35,18 @@ class Providers:
     """Sends queries to the providers of external models.
 
     `urls` replace the addresses of providers whose configuration has no field for it, such as by a company's gateway.
+    `permit` is asked about each IP address before it is connected to.
     """
 
-    def __init__(self, secrets: Secrets, urls: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        secrets: Secrets,
+        urls: Mapping[str, str] | None = None,
+        permit: Callable[[str], bool] | None = None,
+    ) -> None:
         self._secrets = secrets
         self._urls = checked_urls(urls or {})
-        self._forwarder = Forwarder()
+        self._forwarder = Forwarder(permit)
         self._cohere = Cohere(self._forwarder, secrets, self._urls.get("cohere", COHERE_BASE))
         self._litellm = LiteLLM()
         self._entra = Entra(self._urls.get(ENTRA, LOGIN_BASE))

@@ -6,8 +6,16 @@ fm_deploy_fail       a message                                  every deployment
 fm_task              chat, completions, embeddings,             task of a provisioned endpoint
                      chat-agent or responses-agent
 fm_usage_style       cumulative, nulls, final or never          usage in a stream
-fm_content_style     text or parts                              content as a string, or as a list of typed parts
+fm_content_style     text, parts or signed                      content as a string, or as a list of typed parts;
+                                                                signed: with reasoning that has a signature
+fm_null_ids          true or false                              whether answers have null for their id
+fm_model_name        a name                                     the model that answers name
 fm_reject_fields     names, separated by commas                 request fields that are refused as unknown
+fm_cold_start_seconds  seconds                                  scaled to zero: queries are a 503 until it is warm
+fm_queries_per_minute  number                                   queries; more is the service's 429 for queries
+fm_tokens_per_minute number                                     output tokens; more is the service's 429 for tokens
+fm_content_filter    words, separated by commas                 a prompt with one is a 400, an answer ends before it
+fm_guardrail         input or output                            every query is the 400 of that guardrail
 fm_batch_limit       number                                     texts per embedding request; more is a 429
 fm_dimension         number                                     length of a provisioned endpoint's vectors
 fm_normalized        true or false                              whether vectors have length 1
@@ -22,7 +30,7 @@ from typing import Literal
 from ._errors import ServiceError, invalid_parameter
 
 UsageStyle = Literal["cumulative", "nulls", "final", "never"]
-ContentStyle = Literal["text", "parts"]
+ContentStyle = Literal["text", "parts", "signed"]
 
 DEFAULT_DIMENSION = 1024
 """Length of the vectors of all hosted embedding models (GTE, BGE and Qwen3)."""
@@ -38,12 +46,17 @@ RESPONSES = "llm/v1/responses"
 """A query by the Responses API to an endpoint for chat: a task of queries, never of endpoints."""
 _STYLES: dict[str, tuple[str, ...]] = {
     "fm_usage_style": ("cumulative", "nulls", "final", "never"),
-    "fm_content_style": ("text", "parts"),
+    "fm_content_style": ("text", "parts", "signed"),
+    "fm_guardrail": ("input", "output"),
+    "fm_null_ids": ("true", "false"),
     "fm_normalized": ("true", "false"),
     "fm_task": (*TASKS, *TASKS.values(), *AGENT_TASKS, *AGENT_TASKS.values()),
 }
 _NUMBERS: dict[str, float] = {
+    "fm_cold_start_seconds": MAX_DEPLOY_SECONDS,
     "fm_deploy_seconds": MAX_DEPLOY_SECONDS,
+    "fm_queries_per_minute": 1e9,
+    "fm_tokens_per_minute": 1e9,
     "fm_batch_limit": 1e6,
     "fm_dimension": MAX_DIMENSION,
 }
@@ -63,6 +76,11 @@ class Quirks:
     normalized: bool = False
     free_dimension: bool = False
     """Whether a request may ask for shorter vectors (`dimensions`)."""
+    signed: bool = False
+    """Whether reasoning has a signature."""
+    null_ids: bool = False
+    filtered: tuple[str, ...] = ()
+    """Words that the content filter lets neither in nor out."""
     claude: bool = False
     """Whether the model counts cached tokens beside the prompt's, and shows signed reasoning when asked to."""
 
@@ -74,10 +92,13 @@ def quirks_of(model: str, tags: Mapping[str, str]) -> Quirks:
     parts = tags.get("fm_content_style") or ("parts" if "gpt-oss" in family.replace("_", "-") else "text")
     rejected = {"stream_options"} if any(name in family for name in _NO_STREAM_OPTIONS) else set()
     if "fm_reject_fields" in tags:
-        rejected = {name.strip() for name in tags["fm_reject_fields"].split(",") if name.strip()}
+        rejected = set(_listed(tags, "fm_reject_fields"))
     return Quirks(
         usage_style=style,  # type: ignore[arg-type]  # check_tags has let only the four through
         content_style=parts,  # type: ignore[arg-type]  # likewise
+        signed=parts == "signed" or "claude" in family,
+        null_ids=tags.get("fm_null_ids") == "true",
+        filtered=_listed(tags, "fm_content_filter"),
         rejected_fields=frozenset(rejected),
         batch_limit=int(float(tags["fm_batch_limit"])) if "fm_batch_limit" in tags else None,
         dimension=int(float(tags.get("fm_dimension", DEFAULT_DIMENSION))),
@@ -94,6 +115,12 @@ def check_tags(tags: Mapping[str, str]) -> None:
             raise invalid_parameter(f"Tag {key} must be one of {', '.join(_STYLES[key])}, not {value!r}.")
         if key in _NUMBERS:
             _check_number(key, value, _NUMBERS[key])
+
+
+def service_limits(tags: Mapping[str, str]) -> list[dict[str, float]]:
+    """The service's own limits per minute, as far as tags set them."""
+    names = {"calls": "fm_queries_per_minute", "tokens": "fm_tokens_per_minute"}
+    return [{kind: float(tags[name])} for kind, name in names.items() if name in tags]
 
 
 def deploy_seconds(tags: Mapping[str, str], default: float) -> float:
@@ -113,6 +140,10 @@ def task_of(model: str, tags: Mapping[str, str]) -> str:
     return TASKS["completions"] if words & {"base", "completion", "completions"} else TASKS["chat"]
 
 
+def _listed(tags: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(each.strip() for each in tags.get(name, "").split(",") if each.strip())
+
+
 def _usage_style(family: str) -> str:
     if "claude" in family:
         return "nulls"
@@ -120,7 +151,7 @@ def _usage_style(family: str) -> str:
 
 
 def _check_number(key: str, value: str, largest: float) -> None:
-    if _number(key, value) > largest or (key != "fm_deploy_seconds" and float(value) < 1):
+    if _number(key, value) > largest or (not key.endswith("_seconds") and float(value) < 1):
         raise invalid_parameter(f"Tag {key} is out of range: {value!r}.")
 
 

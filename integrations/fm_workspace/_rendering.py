@@ -131,14 +131,15 @@ def _usage(query: Query, prompt_tokens: int, completion_tokens: int) -> JSONObje
 
 
 def _head(prefix: str, kind: str, query: Query) -> JSONObject:
-    return {"id": f"{prefix}_{uuid.uuid4()}", "object": kind, "created": int(time.time()), "model": query.model}
+    identity = None if query.quirks.null_ids else f"{prefix}_{uuid.uuid4()}"
+    return {"id": identity, "object": kind, "created": int(time.time()), "model": query.model}
 
 
 def _message(query: Query, output: Output) -> JSONObject:
     parts = [_reasoning_part(query, output.reasoning)] if output.reasoning else []
     if output.calls:
         return {"role": "assistant", "content": parts or None, "tool_calls": list(map(_tool_call, output.calls))}
-    if parts or query.quirks.content_style == "parts":
+    if parts or query.quirks.content_style != "text":
         return {"role": "assistant", "content": [*parts, _text_part(output.text)]}
     return {"role": "assistant", "content": output.text}
 
@@ -153,7 +154,7 @@ def _text_part(text: str) -> JSONObject:
 
 def _reasoning_part(query: Query, text: str, *, signed: bool = True) -> JSONObject:
     summary: JSONObject = {"type": "summary_text", "text": text}
-    if query.quirks.claude and signed:
+    if query.quirks.signed and signed:
         summary["signature"] = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     return {"type": "reasoning", "summary": [summary]}
 
@@ -180,10 +181,10 @@ def _chat_steps(query: Query, index: int, output: Output) -> Iterator[_Step]:
 
 
 def _content_steps(query: Query, index: int, output: Output) -> Iterator[_Step]:
-    in_parts = query.quirks.content_style == "parts" or bool(output.reasoning)
+    in_parts = query.quirks.content_style != "text" or bool(output.reasoning)
     for piece, last in grouped(output.reasoning, TOKENS_PER_CHUNK):
         part = _reasoning_part(query, piece, signed=False)
-        if last and query.quirks.claude:
+        if last and query.quirks.signed:
             part["summary"][0]["signature"] = _reasoning_part(query, output.reasoning)["summary"][0]["signature"]
         yield _Step(index, {"content": [part]}, _tokens.count(piece))
     for piece, _ in grouped(output.text, TOKENS_PER_CHUNK):

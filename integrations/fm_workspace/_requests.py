@@ -256,6 +256,8 @@ def _refusal(exc: ValidationError, body: JSONObject) -> ServiceError:
     found = exc.errors(include_url=False, include_context=True)
     found.sort(key=lambda error: error["type"] != "extra_forbidden")
     error = found[0]
+    if not error["loc"]:  # pydantic's way with a field whose name is no text, such as half of a surrogate pair
+        return unreadable("a field name is not valid UTF-8")
     where = [part for part in error["loc"] if isinstance(part, int) or part in _words_of(body)]
     name = str(error["loc"][-1])
     if error["type"] == "extra_forbidden":

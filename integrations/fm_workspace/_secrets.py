@@ -9,11 +9,12 @@ from typing import Any
 
 from ._engine import JSONObject
 from ._errors import ServiceError, invalid_parameter
+from ._scopes import Scopes
 
 REDACTED = "**REDACTED**"
 LITERAL_SUFFIX = "_plaintext"
 ENVIRONMENT_PREFIX = "FM_SECRET_"
-"""`{{secrets/scope/key}}` stands for the variable FM_SECRET_SCOPE_KEY if the workspace was given no such secret."""
+"""`{{secrets/scope/key}}` stands for the variable FM_SECRET_SCOPE_KEY if no scope has such a secret."""
 SECRET_FIELDS = frozenset(
     {
         "ai21labs_api_key",
@@ -68,10 +69,11 @@ def without_redaction(value: JSONObject, old: Mapping[str, Any]) -> JSONObject:
 
 
 class Secrets:
-    """Looks credentials up: literals, and references in the given mapping (`"scope/key"`) or the environment."""
+    """Looks credentials up: literals as they are, references in scopes, a mapping (`"scope/key"`), the environment."""
 
-    def __init__(self, known: Mapping[str, str] | None = None) -> None:
+    def __init__(self, known: Mapping[str, str] | None = None, scopes: Scopes | None = None) -> None:
         self._known = dict(known or {})
+        self._scopes = scopes
 
     def of(self, config: Mapping[str, Any], field: str) -> str | None:
         """The credential that `config` gives for `field`; None if it gives none. 400 if it cannot be resolved."""
@@ -82,11 +84,15 @@ class Secrets:
         return self._resolved(reference[1], reference[2]) if reference else None
 
     def _resolved(self, scope: str, key: str) -> str:
+        stored = self._scopes.find(scope, key) if self._scopes else None
+        if stored is not None:
+            return stored.decode("utf-8", "replace")
         variable = ENVIRONMENT_PREFIX + re.sub(r"\W", "_", f"{scope}_{key}").upper()
         value = self._known.get(f"{scope}/{key}") or os.environ.get(variable)
         if value is None:
             message = (
-                f"The secret {{{{secrets/{scope}/{key}}}}} does not exist: set {variable} where the workspace runs."
+                f"The secret {{{{secrets/{scope}/{key}}}}} does not exist: put it into scope {scope}, "
+                f"or set {variable} where the workspace runs."
             )
             raise ServiceError(400, "RESOURCE_DOES_NOT_EXIST", message)
         return value

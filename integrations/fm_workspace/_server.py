@@ -9,11 +9,14 @@ from collections.abc import Callable
 import uvicorn
 from starlette.types import ASGIApp
 
+from ._bounds import Limits
+from ._protocol import bounded
+
 START_SECONDS = 10.0
 STOP_SECONDS = 5.0
 SHUTDOWN_SECONDS = 1
 """How long open answers may go on when the server stops."""
-BACKLOG = 512
+BACKLOG = 1_024
 KEEP_ALIVE_SECONDS = 75
 """Longer than clients keep idle connections (50 s in the core), so that the client is the one to close."""
 
@@ -33,10 +36,12 @@ class Server(uvicorn.Server):
         self.has_started.set()
 
 
-def make_server(app: ASGIApp, *, log_level: str = "warning") -> Server:
+def make_server(app: ASGIApp, limits: Limits, *, log_level: str = "warning") -> Server:
     """A server for `app` that has yet to be given a socket."""
     config = uvicorn.Config(
         app,
+        http=bounded(limits),
+        h11_max_incomplete_event_size=limits.header_bytes,
         log_config=None,
         log_level=log_level,
         access_log=False,
@@ -67,8 +72,8 @@ def listen(host: str, port: int) -> socket.socket:
 class ServerThread:
     """A running server. `stop` may be called from any thread, and more than once."""
 
-    def __init__(self, app: ASGIApp, sock: socket.socket) -> None:
-        self._server = make_server(app)
+    def __init__(self, app: ASGIApp, limits: Limits, sock: socket.socket) -> None:
+        self._server = make_server(app, limits)
         self._socket = sock
         self._thread = threading.Thread(target=self._run, name="fm-workspace", daemon=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
@@ -21,6 +22,8 @@ from ._vectors import embed, encoded
 from ._words import overlap
 
 REASONING = "Simulated reasoning: the rules read the request and chose the answer below."
+LARGE_BYTES = 64 * 1024
+"""Of a request that may take a while to answer: most are far smaller, and quicker than the change of threads."""
 DEFAULT_CLAUDE_TOKENS = 1_000
 """Where hosted Claude Sonnet 4 stops if no max_tokens is given (its published limit)."""
 
@@ -34,15 +37,19 @@ class SimulatedEngine:
     """
 
     async def answer(self, query: Query) -> Answer:
-        """The answer to one query."""
-        if query.task == TASKS["embeddings"]:
-            return Whole(_embeddings(query))
-        if query.task == RESPONSES:
-            return _items(query)
-        return _chat(query) if query.task == TASKS["chat"] else _completion(query)
+        """The answer to one query. A large one is thought about in a thread, so that it holds up no other."""
+        return await asyncio.to_thread(_answered, query) if query.size > LARGE_BYTES else _answered(query)
 
     async def aclose(self) -> None:
         """There is nothing to let go of."""
+
+
+def _answered(query: Query) -> Answer:
+    if query.task == TASKS["embeddings"]:
+        return Whole(_embeddings(query))
+    if query.task == RESPONSES:
+        return _items(query)
+    return _chat(query) if query.task == TASKS["chat"] else _completion(query)
 
 
 def _chat(query: Query) -> Answer:
@@ -71,14 +78,16 @@ def output_of(query: Query, body: JSONObject) -> Output:
     text = "" if calls else _text(body)
     limit = body.get("max_tokens") or body.get("max_completion_tokens")
     limit = limit or (DEFAULT_CLAUDE_TOKENS if query.quirks.claude else None)
-    return _limited(Output(text, calls, reasoning=_reasoning(query)), body.get("stop"), limit)
+    output = _limited(Output(text, calls, reasoning=_reasoning(query)), body.get("stop"), limit)
+    return _filtered(output, query.quirks.filtered)
 
 
 def _completion(query: Query) -> Answer:
     body = query.body
     prompts = [body["prompt"]] if isinstance(body["prompt"], str) else body["prompt"]
     texts = [complete(prompt) for prompt in prompts for _ in range(body.get("n") or 1)]
-    outputs = [_limited(Output(text), body.get("stop"), body.get("max_tokens")) for text in texts]
+    limited = [_limited(Output(text), body.get("stop"), body.get("max_tokens")) for text in texts]
+    outputs = [_filtered(output, query.quirks.filtered) for output in limited]
     prompt_tokens = sum(map(_tokens.count, prompts))
     return (
         Events(stream_completion(query, outputs, prompt_tokens))
@@ -99,13 +108,14 @@ def _embeddings(query: Query) -> JSONObject:
         for index, vector in enumerate(vectors)
     ]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return {"id": _identity("embd", body), "object": "list", "model": query.model, "data": data, "usage": usage}
+    identity = None if quirks.null_ids else _identity("embd", body)
+    return {"id": identity, "object": "list", "model": query.model, "data": data, "usage": usage}
 
 
 def _reasoning(query: Query) -> str:
     thinking = (query.body.get("thinking") or {}).get("type") in ("enabled", "adaptive")
     reasons = query.task == RESPONSES and (query.body.get("reasoning") or {}).get("effort") not in (None, "none")
-    return REASONING if query.quirks.content_style == "parts" or (query.quirks.claude and thinking) or reasons else ""
+    return REASONING if query.quirks.content_style != "text" or (query.quirks.claude and thinking) or reasons else ""
 
 
 def _text(body: JSONObject) -> str:
@@ -193,6 +203,15 @@ def _limited(output: Output, stop: str | Sequence[str] | None, limit: int | None
         return Output(text, output.calls, output.reasoning, "tool_calls" if output.calls else "stop")
     calls = tuple(Call(call.id, call.name, _first(call.arguments, limit)) for call in output.calls)
     return Output(_first(text, limit), calls, output.reasoning, "length")
+
+
+def _filtered(output: Output, words: Sequence[str]) -> Output:
+    """The output, ended before the first word that the content filter does not let out."""
+    text = output.text.casefold()
+    cut = min((at for word in words if (at := text.find(word.casefold())) >= 0), default=None)
+    if cut is None:
+        return output
+    return Output(output.text[:cut], reasoning=output.reasoning, finish_reason="content_filter")
 
 
 def _first(text: str, tokens: int) -> str:

@@ -7,20 +7,25 @@ import os
 import secrets as random_secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from fm_client import is_loopback
 
 from ._app import Parts, build_app
+from ._bounds import Limits
+from ._callers import Caller, Callers, Role
+from ._database import IN_MEMORY
 from ._engine import Engine
-from ._guard import LOOPBACK_NAMES, Rules, digest_of
+from ._guard import LOOPBACK_NAMES, Rules
+from ._records import AUDIT, INFERENCE, USAGE, Records
 from ._server import ServerThread, listen, make_server
 from ._simulated import SimulatedEngine
-from ._store import IN_MEMORY, Store
+from ._store import Store
+from ._urls import LOOPBACK_NETWORKS, Reach
 
 LOOPBACK = "127.0.0.1"
 TOKEN_BYTES = 32
@@ -36,11 +41,13 @@ class Workspace:
     'The sky is blue.'
     """
 
-    def __init__(self, host: str, token: str, thread: ServerThread) -> None:
+    def __init__(self, host: str, token: str, callers: Callers, records: Records, thread: ServerThread) -> None:
         self.host = host
         """Base address, such as `http://127.0.0.1:40123`."""
         self.token = token
-        """The bearer token that every request needs."""
+        """The bearer token that every request needs: that of an admin."""
+        self._callers = callers
+        self._records = records
         self._thread = thread
         self._pid = os.getpid()
 
@@ -56,28 +63,64 @@ class Workspace:
         port: int = 0,
         clock: Callable[[], float] = time.time,
         provider_urls: Mapping[str, str] | None = None,
+        provider_networks: Sequence[str] | None = LOOPBACK_NETWORKS,
+        limits: Limits | None = None,
     ) -> Self:
         """Start a workspace in a daemon thread, on a loopback port.
 
         `engine` answers hosted and provisioned endpoints: "simulated", or an engine such as `Upstream(...)`.
-        `state` is the SQLite file that keeps endpoints over restarts; without it they end with the workspace.
+        `state` is the SQLite file that keeps everything over restarts; without it all ends with the workspace. Its
+        secrets are encrypted with the key in `~/.fm-workspace` (FM_WORKSPACE_HOME names another directory).
         `deploy_seconds` is how long a deployment takes (an endpoint's tag `fm_deploy_seconds` comes first).
         `token` is made at random unless given. `secrets` maps `"scope/key"` to what `{{secrets/scope/key}}` stands for.
         `clock` (Unix seconds) decides when a deployment is over.
         `provider_urls` are other addresses for providers whose configuration has no field for one, such as your
         company's gateway: `{"anthropic": "https://llm.example.com"}`.
+        `provider_networks` (CIDR) are the networks, beside all public addresses, that a provider's address may be in;
+        None lets providers be anywhere, and reaches them through the environment's proxy.
+        `limits` is what it takes before it refuses.
         """
         chosen = token or random_secrets.token_urlsafe(TOKEN_BYTES)
         chosen_engine = engine_of(engine)
         with ExitStack() as undo:
             sock = undo.enter_context(closing(listen(LOOPBACK, port)))
             store = undo.enter_context(closing(Store(state)))
-            rules, urls = Rules(digest_of(chosen)), provider_urls or {}
-            parts = Parts(rules, store, chosen_engine, deploy_seconds, secrets or {}, clock, urls)
-            thread = ServerThread(build_app(parts), sock)
+            callers = Callers(chosen)
+            rules = Rules(callers, limits=limits or Limits())
+            urls, reach = provider_urls or {}, _reach(provider_networks)
+            parts = Parts(rules, store, chosen_engine, deploy_seconds, secrets or {}, clock, urls, reach)
+            thread = ServerThread(build_app(parts), rules.limits, sock)
             thread.start()
             undo.pop_all()  # from here on the thread closes them
-        return cls(f"http://{LOOPBACK}:{sock.getsockname()[1]}", chosen, thread)
+        host = f"http://{LOOPBACK}:{sock.getsockname()[1]}"
+        return cls(host, chosen, callers, Records(store.database), thread)
+
+    def issue_token(self, user: str, role: Role = "query") -> str:
+        """A token for another user, as long as the workspace runs.
+
+        The role `read` may read endpoints, `query` may query them as well, and `admin` may do everything.
+
+        >>> from fm_client import Client
+        >>> with Workspace.start() as ws, Client(ws.host, ws.issue_token("ada@example.com")) as ada:
+        ...     answer = ada.chat("databricks-meta-llama-3-3-70b-instruct", "The sky is blue. What colour is the sky?")
+        >>> answer.text
+        'The sky is blue.'
+        """
+        token = random_secrets.token_urlsafe(TOKEN_BYTES)
+        self._callers.add(token, Caller(user, role))
+        return token
+
+    def usage(self, endpoint: str | None = None) -> list[dict[str, Any]]:
+        """The usage of one endpoint or all, where the gateway tracks it: rows of `system.serving.endpoint_usage`."""
+        return self._records.rows(USAGE, endpoint)
+
+    def inference_rows(self, endpoint: str) -> list[dict[str, Any]]:
+        """The inference table of an endpoint, if its gateway has one: requests and answers, word for word."""
+        return self._records.rows(INFERENCE, endpoint)
+
+    def audit(self) -> list[dict[str, Any]]:
+        """Who wrote what to the management API, when, and how it ended."""
+        return self._records.rows(AUDIT)
 
     def stop(self) -> None:
         """Stop serving. A forked child, in which the server does not run, leaves its parent's alone."""
@@ -144,6 +187,10 @@ def serve(
     deploy_seconds: float = 0.0,
     secrets: Mapping[str, str] | None = None,
     provider_urls: Mapping[str, str] | None = None,
+    provider_networks: Sequence[str] | None = LOOPBACK_NETWORKS,
+    query_token: str | None = None,
+    read_token: str | None = None,
+    limits: Limits | None = None,
     allow_remote: bool = False,
     host_names: tuple[str, ...] = (),
     on_start: Callable[[str], None] | None = None,
@@ -154,14 +201,16 @@ def serve(
     `on_start` is told the address (with the port that 0 was replaced by) as soon as requests are answered.
     `provider_urls` are as for `Workspace.start`.
     An address that other machines can reach needs `allow_remote=True`, and `host_names` they may call it by.
+    `token` is an admin's, `query_token` and `read_token` are for users who may do less. The rest: `Workspace.start`.
     """
     if not is_loopback(host) and not allow_remote:
         raise ValueError(f"{host} can be reached from other machines; say allow_remote=True if that is meant")
     names = LOOPBACK_NAMES | {name.lower() for name in (_authority(host), *host_names)}
-    rules, chosen = Rules(digest_of(token), names), engine_of(engine)
+    rules = Rules(_callers(token, query_token, read_token), names, limits or Limits())
+    chosen, urls, reach = engine_of(engine), provider_urls or {}, _reach(provider_networks)
     with closing(listen(host, port)) as sock, closing(Store(state)) as store:
-        parts = Parts(rules, store, chosen, deploy_seconds, secrets or {}, provider_urls=provider_urls or {})
-        server = make_server(build_app(parts), log_level=log_level)
+        parts = Parts(rules, store, chosen, deploy_seconds, secrets or {}, provider_urls=urls, reach=reach)
+        server = make_server(build_app(parts), rules.limits, log_level=log_level)
         if on_start is not None:
             server.on_start = partial(on_start, f"http://{_authority(host)}:{sock.getsockname()[1]}")
         with suppress(KeyboardInterrupt):  # uvicorn raises it again once it has stopped
@@ -175,6 +224,19 @@ def engine_of(engine: str | Engine) -> Engine:
     if isinstance(engine, str):
         raise ValueError(f'engine is "simulated" or an engine such as Upstream(base_url=...), not {engine!r}')
     return engine
+
+
+def _callers(token: str, query_token: str | None, read_token: str | None) -> Callers:
+    callers = Callers(token)
+    if query_token:
+        callers.add(query_token, Caller("query-user", "query"))
+    if read_token:
+        callers.add(read_token, Caller("read-user", "read"))
+    return callers
+
+
+def _reach(networks: Sequence[str] | None) -> Reach | None:
+    return None if networks is None else Reach(networks)
 
 
 def _authority(host: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from fm_client import Client
+from fm_client import Client, PermissionDeniedError
 from fm_workspace import Workspace
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -73,6 +74,39 @@ def test_a_state_file_keeps_endpoints_over_restarts(popen: Start, tmp_path: Path
         assert client.endpoints.get("kept").is_ready
 
 
+def test_with_a_state_file_the_token_lasts_too(popen: Start, tmp_path: Path) -> None:
+    home, state = tmp_path / "home", str(tmp_path / "state.db")
+    tokens = []
+    for _ in range(2):
+        process = popen("workspace", "start", "--state", state, FM_WORKSPACE_HOME=str(home))
+        tokens.append(exports(process)["DATABRICKS_TOKEN"])
+        assert stop(process)[0] == 0
+    assert tokens[0] == tokens[1] == (home / "token").read_text()
+    assert stat.filemode((home / "token").stat().st_mode) == "-rw-------"
+    assert len(tokens[0]) >= 43
+    assert tokens[0].encode() not in Path(state).read_bytes()
+
+
+def test_users_who_may_do_less_have_tokens_of_their_own(popen: Start) -> None:
+    process = popen(
+        "workspace", "start", FM_WORKSPACE_QUERY_TOKEN="ask-for-tests", FM_WORKSPACE_READ_TOKEN="read-for-tests"
+    )
+    host = exports(process)["DATABRICKS_HOST"]
+    with Client(host, "ask-for-tests", max_retries=RETRIES) as asking, Client(host, "read-for-tests") as reading:
+        assert asking.chat(CHAT, "Hello").text
+        assert reading.endpoints.get(CHAT).is_ready
+        with pytest.raises(PermissionDeniedError):
+            reading.chat(CHAT, "Hello")
+        with pytest.raises(PermissionDeniedError):
+            asking.endpoints.delete("anything")
+
+
+def test_an_address_for_others_comes_with_a_warning(popen: Start) -> None:
+    process = popen("workspace", "start", "--host", "0.0.0.0", "--allow-remote", FM_WORKSPACE_TOKEN="token-for-tests")  # noqa: S104  # what is tried
+    assert exports(process)["DATABRICKS_HOST"].startswith("http://127.0.0.1:")
+    assert "can be reached from other machines" in stop(process)[1]
+
+
 def test_deployments_take_as_long_as_told(popen: Start) -> None:
     with client_of(popen("workspace", "start", "--deploy-seconds", "600")) as client:
         created = client.endpoints.create(
@@ -113,6 +147,8 @@ def test_options_that_do_not_fit_are_a_usage_error(fm: Callable[..., Result], ar
     ("arguments", "reason"),
     [
         (("--host", "0.0.0.0"), "--allow-remote"),  # noqa: S104  # what must be refused
+        (("--host", "0.0.0.0", "--allow-remote"), "FM_WORKSPACE_TOKEN"),  # noqa: S104  # likewise
+        (("--provider-network", "10.0.0.1/8"), "10.0.0.1/8"),
         (("--state", "/nonexistent/state.db"), "/nonexistent/state.db"),
         (("--engine", "upstream", "--upstream-url", "ftp://example.com"), "--upstream-url must be"),
     ],

@@ -25,7 +25,7 @@ def test_the_snippets_print_what_the_document_says() -> None:
         if expected := OUTPUT.findall(code):
             assert expected == printed.getvalue().splitlines()
     client = namespace["client"]
-    for endpoint in ("my-agent", "slow-llama"):  # the process shares its workspace
+    for endpoint in ("busy", "my-agent", "slow-llama"):  # the process shares its workspace
         with contextlib.suppress(NotFoundError):
             client.endpoints.delete(endpoint)
     client.close()

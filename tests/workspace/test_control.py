@@ -326,6 +326,22 @@ def test_logs_speak_of_a_served_entity(api: Api) -> None:
     assert api.http.get(f"{CONTROL}/{name}/served-models/two/build-logs").status_code == 404
 
 
+def test_half_a_surrogate_pair_in_a_request_is_no_fault_of_ours(api: Api) -> None:
+    """JSON can write it, UTF-8 cannot: errors that quote it and answers that repeat it have another character there."""
+    json_type = {"Content-Type": "application/json"}
+    for path, content in [
+        (CONTROL, '{"name": "\\ud800", "config": {}}'),
+        (CONTROL, '{"name": "x", "tags": [{"key": "t", "value": "\\ud800"}], "config": {}}'),
+        (CONTROL, '{"name": "x", "\\ud800": 1}'),
+        ("/serving-endpoints/chat/completions", '{"model": "\\ud800", "messages": []}'),
+        (f"/serving-endpoints/{CHAT}/invocations", '{"\\ud800": 1}'),
+    ]:
+        assert api.http.post(path, content=content.encode(), headers=json_type).status_code in (400, 404)
+    echoed = '{"messages": [{"role": "user", "content": "The sky is \\ud800. What colour is the sky?"}]}'
+    answer = api.http.post(f"/serving-endpoints/{CHAT}/invocations", content=echoed.encode(), headers=json_type)
+    assert answer.json()["choices"][0]["message"]["content"] == "The sky is ?."
+
+
 def test_the_collection_may_end_with_a_slash(api: Api) -> None:
     assert api.http.get(f"{CONTROL}/").json() == api.http.get(CONTROL).json()
     body = {"name": "slashed", "config": {"served_entities": [provisioned()]}}

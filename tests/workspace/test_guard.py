@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import logging
 import socket
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,8 +18,11 @@ from fastapi import FastAPI
 from starlette.routing import Route
 from workspace_api import CHAT, CONTROL, Api, external
 
+import fm_workspace
+from fm_workspace import Limits
 from fm_workspace._app import Parts, build_app
-from fm_workspace._guard import MAX_BODY_BYTES, Rules, digest_of
+from fm_workspace._callers import Callers
+from fm_workspace._guard import Rules
 from fm_workspace._simulated import SimulatedEngine
 from fm_workspace._store import Store
 
@@ -26,7 +32,7 @@ HELLO = {"messages": [{"role": "user", "content": "Hello"}]}
 
 def all_routes() -> list[tuple[str, str]]:
     store = Store()
-    app: FastAPI = build_app(Parts(Rules(digest_of("token-for-tests")), store, SimulatedEngine()))
+    app: FastAPI = build_app(Parts(Rules(Callers("token-for-tests")), store, SimulatedEngine()))
     store.close()
     schema = app.openapi()["paths"]
     found = [(method.upper(), path) for path, methods in schema.items() for method in methods]
@@ -35,6 +41,7 @@ def all_routes() -> list[tuple[str, str]]:
 
 
 ROUTES = all_routes()
+MAX_BODY_BYTES = Limits().body_bytes
 
 
 def test_the_router_was_enumerated() -> None:
@@ -185,3 +192,26 @@ def test_a_reference_to_a_secret_is_shown_as_it_is(api: Api) -> None:
     (entity,) = api.get("referring")["config"]["served_entities"]
     assert entity["external_model"]["openai_config"] == config
     assert entity["name"] == "gpt-4o"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where all of 127.0.0.0/8 is this machine")
+@pytest.mark.allow_hosts(["127.0.0.1", "127.0.0.2"])
+def test_it_listens_on_no_address_but_its_own(api: Api) -> None:
+    port = urlsplit(api.workspace.host).port or 0
+    socket.create_connection(("127.0.0.1", port), 5).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port), 5)
+
+
+def test_the_sources_load_nothing_that_could_run_code() -> None:
+    """No pickle, no YAML, no eval: JSON and parameters of SQL alone."""
+    folder = Path(fm_workspace.__file__).parent
+    trees = {path.name: ast.parse(path.read_text(encoding="utf-8")) for path in folder.glob("*.py")}
+    nodes = [(name, node) for name, tree in trees.items() for node in ast.walk(tree)]
+    imported = {
+        alias.name.partition(".")[0] for _, node in nodes if isinstance(node, ast.Import) for alias in node.names
+    }
+    imported |= {(node.module or "").partition(".")[0] for _, node in nodes if isinstance(node, ast.ImportFrom)}
+    assert imported & {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "yaml", "importlib"} == set()
+    called = {node.func.id for _, node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert called & {"eval", "exec", "compile", "__import__"} == set()

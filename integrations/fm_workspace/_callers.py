@@ -1,0 +1,81 @@
+"""Who asks: users, their roles, and the tokens they are known by, of which only SHA-256 digests are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from ._errors import not_permitted
+
+Role = Literal["admin", "query", "read"]
+ROLES = get_args(Role)
+OWNER = "local-user"
+"""The user whom a workspace's own token stands for."""
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_QUERIES = "/serving-endpoints/"
+_ADMINS_ALONE = ("/api/2.0/secrets/", "/api/fm/")
+"""Where values of secrets and the texts of others can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A user and what their token allows: `read` endpoints, `query` them too, or all (`admin`)."""
+
+    user: str = OWNER
+    role: Role = "admin"
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups of the user, as every workspace of the service has them."""
+        return ("users", "admins") if self.role == "admin" else ("users",)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the guard found out about a request."""
+
+    request_id: str
+    caller: Caller
+
+
+class Callers:
+    """The users of a workspace by their tokens."""
+
+    def __init__(self, token: str) -> None:
+        self._known = {digest_of(token): Caller()}
+
+    def add(self, token: str, caller: Caller) -> None:
+        """Let `token` stand for `caller`."""
+        if caller.role not in ROLES:
+            raise ValueError(f"role is one of {', '.join(ROLES)}, not {caller.role!r}")
+        self._known = {**self._known, digest_of(token): caller}
+
+    def of(self, token: str) -> Caller | None:
+        """The user whose token it is; as many comparisons for a wrong token as for a right one."""
+        given, found = digest_of(token), None
+        for digest, caller in self._known.items():
+            if hmac.compare_digest(given, digest):
+                found = caller
+        return found
+
+
+def digest_of(token: str) -> bytes:
+    """All that the server keeps of a token."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def check_role(caller: Caller, method: str, path: str) -> None:
+    """403 unless the role of `caller` allows the request."""
+    if caller.role == "admin":
+        return
+    allowed = method in _READS or (caller.role == "query" and path.startswith(_QUERIES))
+    if not allowed or path.startswith(_ADMINS_ALONE):
+        raise not_permitted(f"User {caller.user} has the role {caller.role}, which does not allow {method} here.")
+
+
+def asked_by(scope: Any) -> Asked:
+    """What the guard has put into an ASGI scope."""
+    asked: Asked = scope["fm_workspace"]
+    return asked

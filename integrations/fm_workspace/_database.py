@@ -1,0 +1,70 @@
+"""One SQLite database, in memory or in a file that only its owner can read, for any number of threads."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+IN_MEMORY = ":memory:"
+BUSY_SECONDS = 5.0
+_PRAGMAS = (
+    "secure_delete = ON",  # what is deleted is overwritten
+    "journal_mode = WAL",  # a commit is in the file, whole, even if the process is killed the moment after
+    "synchronous = NORMAL",
+    "foreign_keys = ON",
+)
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS endpoints (name TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS scopes (name TEXT PRIMARY KEY) STRICT;
+CREATE TABLE IF NOT EXISTS secrets (
+    scope TEXT NOT NULL REFERENCES scopes ON DELETE CASCADE,
+    key TEXT NOT NULL, value TEXT NOT NULL, updated INTEGER NOT NULL, PRIMARY KEY (scope, key)
+) STRICT;
+CREATE TABLE IF NOT EXISTS records (
+    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, endpoint TEXT NOT NULL, document TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS records_of ON records (kind, endpoint);
+"""
+
+
+class Database:
+    """Runs statements, each in a transaction of its own. A file, and what SQLite puts beside it, has mode 0600."""
+
+    def __init__(self, path: str | os.PathLike[str] = IN_MEMORY) -> None:
+        self._lock = threading.Lock()
+        self.in_memory = os.fspath(path) == IN_MEMORY
+        self._connection = _opened(os.fspath(path))
+
+    def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """The rows that a query finds."""
+        with self._lock:
+            return self._connection.execute(statement, values).fetchall()
+
+    def run(self, statement: str, *rows: Sequence[Any]) -> int:
+        """Run a statement once for each row of values, all in one transaction; how many rows it changed."""
+        with self._lock, self._connection:
+            return self._connection.executemany(statement, rows).rowcount
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        with self._lock:
+            self._connection.close()
+
+
+def _opened(path: str) -> sqlite3.Connection:
+    if path != IN_MEMORY:
+        Path(path).touch(mode=0o600)
+        Path(path).chmod(0o600)  # one that was there already; SQLite gives its `-wal` and `-shm` the same mode
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        connection.executescript(_SCHEMA)
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
+    return connection

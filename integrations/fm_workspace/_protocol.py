@@ -1,0 +1,74 @@
+"""HTTP/1.1 connections that cannot be held for nothing: heads arrive in time and in size, and not too many at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, ClassVar
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ._bounds import Limits, overloaded
+
+
+class Connection(H11Protocol):
+    """uvicorn's connection, with an end to waiting for the head of a request."""
+
+    limits: ClassVar[Limits] = Limits()
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """A client has connected; one too many is told to come back."""
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections:
+            transport.write(_refusal())
+            transport.close()
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes have come."""
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended."""
+        super().connection_lost(exc)
+        self._forget()
+
+    def on_response_complete(self) -> None:
+        """An answer is out; the head of the next request may have begun to arrive."""
+        super().on_response_complete()
+        self._watch()
+
+    def _watch(self) -> None:
+        """Set the deadline while a head is due or under way: before the first request, and when one has begun."""
+        idle = self.conn.their_state is h11.IDLE
+        begun = self.cycle is None or bool(self.conn.trailing_data[0])
+        if not (idle and begun) or self.transport.is_closing():
+            self._forget()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(self.limits.read_seconds, self.transport.close)
+
+    def _forget(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def bounded(limits: Limits) -> type[Connection]:
+    """The connections of a server with these limits."""
+    return type("Bounded", (Connection,), {"limits": limits})
+
+
+def _refusal() -> bytes:
+    error = overloaded()
+    body = json.dumps({"error_code": error.code, "message": error.message}).encode()
+    head = [
+        f"HTTP/1.1 {error.status} Service Unavailable",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        *(f"{name}: {value}" for name, value in error.headers.items()),
+        "Connection: close",
+    ]
+    return "\r\n".join([*head, "", ""]).encode() + body

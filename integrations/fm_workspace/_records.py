@@ -1,0 +1,44 @@
+"""What is kept of requests: rows of usage, of inference tables and of the audit, the newest of each kind."""
+
+from __future__ import annotations
+
+import json
+
+from ._database import Database
+from ._engine import JSONObject
+
+MAX_ROWS = 10_000
+"""Rows of each kind; the oldest give way."""
+SPARE_ROWS = 250
+"""How many more there may be for a while: rows are taken away by the batch."""
+USAGE, INFERENCE, AUDIT = "usage", "inference", "audit"
+
+
+class Records:
+    """Rows of all kinds, by endpoint, in the order in which they came."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._added = dict.fromkeys((USAGE, INFERENCE, AUDIT), SPARE_ROWS)  # a file may hold too many from before
+
+    def add(self, kind: str, endpoint: str, row: JSONObject) -> None:
+        """Keep one row."""
+        values = (kind, endpoint, json.dumps(row))
+        self._database.run("INSERT INTO records (kind, endpoint, document) VALUES (?, ?, ?)", values)
+        self._added[kind] += 1
+        if self._added[kind] > SPARE_ROWS:
+            self._added[kind] = 0
+            self._trim(kind)
+
+    def rows(self, kind: str, endpoint: str | None = None) -> list[JSONObject]:
+        """The rows of one kind, of one endpoint or of all."""
+        if endpoint is None:
+            found = self._database.rows("SELECT document FROM records WHERE kind = ? ORDER BY id", kind)
+        else:
+            query = "SELECT document FROM records WHERE kind = ? AND endpoint = ? ORDER BY id"
+            found = self._database.rows(query, kind, endpoint)
+        return [json.loads(document) for (document,) in found]
+
+    def _trim(self, kind: str) -> None:
+        newest = "SELECT id FROM records WHERE kind = ? ORDER BY id DESC LIMIT -1 OFFSET ?"
+        self._database.run(f"DELETE FROM records WHERE id IN ({newest})", (kind, MAX_ROWS))  # noqa: S608  # a constant
