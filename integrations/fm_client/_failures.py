@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from ._errors import (
     APIConnectionError,
@@ -70,6 +71,7 @@ FAILURES: dict[str, tuple[type[FMError], str]] = {
 }
 # Their texts quote what was to be sent, the token included; so neither text nor cause goes on.
 TELL_TALE = frozenset({"LocalProtocolError", "UnicodeEncodeError"})
+CONNECT_HINT = "; check the host's name and port, and whether a server runs there"
 TLS_HINT = "; for a private certificate authority name its file with verify= or SSL_CERT_FILE"
 MAX_DETAIL_CHARS = 300
 OURS = f"{__name__.partition('.')[0]}."
@@ -92,7 +94,10 @@ def failure(
         return _timeout("total" if late else what, request)
     if name == "ConnectError" and proxied:
         cls, what = ProxyError, "the proxy could not be reached"
-    text = what if name in TELL_TALE else f"{what}: {_detail(exc)}{TLS_HINT if cls is TLSError else ''}"
+    hint = TLS_HINT if cls is TLSError else ""
+    if name == "ConnectError" and cls is APIConnectionError:
+        what, hint = f"the connection to {urlsplit(request.url).netloc} could not be made", CONNECT_HINT
+    text = what if name in TELL_TALE else f"{what}: {_detail(exc)}{hint}"
     return cls(text, **_facts(cls, exc, request, stale)) if issubclass(cls, APIError) else cls(text)
 
 

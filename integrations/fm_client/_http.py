@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import io
 import os
 import threading
@@ -154,6 +155,12 @@ def _usable(pool: P) -> P:
     return pool
 
 
+def _load_async_backend() -> None:
+    """Import what httpcore imports at its first async request: a child forked amid that would wait for it for ever."""
+    with contextlib.suppress(ImportError):  # of a later anyio, which has it elsewhere
+        importlib.import_module("anyio._backends._asyncio")
+
+
 def _close_at_home(pool: Pool, pid: int) -> None:
     """Close `pool`, but not in a forked child, where its lock may be held for ever."""
     if os.getpid() == pid:
@@ -261,6 +268,7 @@ class AsyncHTTP(_Base):
 
     def __init__(self, host: str, *, http_client: httpx.AsyncClient | None = None, **settings: Any) -> None:
         super().__init__(host, http_client=http_client, **settings)
+        _load_async_backend()
         self._pools: dict[int, weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncPool]] = {}
         self._lock = PerProcess(threading.Lock)  # over `_pools`: loops run in threads
 

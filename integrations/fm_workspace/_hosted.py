@@ -10,6 +10,7 @@ from ._engine import JSONObject
 from ._lifecycle import Config, Endpoint, Entity, Route
 
 CREATOR = "System-User"
+_SYSTEM = "system.ai."  # the catalog of Unity Catalog that holds the service's own models
 CREATED = 1_733_011_200.0
 """2024-12-01, the date of the service's page that this package was first made from."""
 SNAPSHOT = "120124"
@@ -29,7 +30,7 @@ class Hosted:
 def hosted_endpoint(model: Hosted) -> Endpoint:
     """The serving endpoint of a hosted model."""
     spec: JSONObject = {
-        "entity_name": f"system.ai.{model.endpoint}",
+        "entity_name": f"{_SYSTEM}{model.endpoint.removeprefix(_SYSTEM)}",
         "entity_version": "1",
         "foundation_model": {
             "name": model.endpoint,

@@ -383,3 +383,10 @@ def test_what_is_no_failure_of_http_is_left_as_it_is() -> None:
 def test_a_cause_that_quotes_headers_is_not_chained() -> None:
     assert cause_of(httpcore.LocalProtocolError(f"Illegal header value b'{TOKEN}'")) is None
     assert cause_of(httpcore.ReadError("reset")) is not None
+
+
+def test_who_cannot_be_reached_is_named_and_what_to_look_at(http: Callable[..., Any]) -> None:
+    with pytest.raises(
+        APIConnectionError, match=r"to 127\.0\.0\.1:9 could not be made: .*; check the host's name and port"
+    ):
+        http().send(Request("GET", "http://127.0.0.1:9/"))

@@ -293,3 +293,14 @@ def test_a_sync_client_in_threads_that_fail_and_succeed_loses_no_slot(echoing: F
         with ThreadPoolExecutor(3) as threads:
             answers = list(threads.map(lambda _: client.chat("meeting", "Hi").text, range(3)))
     assert ["met"] * 3 == answers
+
+
+def test_an_async_client_has_what_its_first_request_needs_from_the_start() -> None:
+    """A child forked while another thread imports that would wait for it for ever; who is sync need not load it."""
+    code = (
+        "import sys; from fm_client import AsyncClient, Client\n"
+        "for kind in (Client, AsyncClient):\n"
+        "    kind('http://127.0.0.1:9', 'token-for-tests'); print('anyio._backends._asyncio' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]

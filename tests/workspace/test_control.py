@@ -26,6 +26,12 @@ def test_hosted_endpoints_exist_from_the_start(api: Api) -> None:
     assert entity["state"]["deployment"] == "DEPLOYMENT_READY"
 
 
+def test_the_catalog_of_the_services_own_models_is_named_once(api: Api) -> None:
+    listed = api.http.get(CONTROL).json()["endpoints"]
+    names = [entity["entity_name"] for endpoint in listed for entity in endpoint["config"]["served_entities"]]
+    assert {name.count("system.ai.") for name in names if name.startswith("system.ai.")} == {1}
+
+
 def test_an_endpoint_says_of_which_type_it_is(api: Api) -> None:
     api.created("pt-typed", provisioned(LLAMA, "2"))
     api.created("external-typed", EXTERNAL)
