@@ -268,5 +268,6 @@ def test_one_can_talk_where_no_history_can_be_kept(terminal: Open, here: Env, tm
     tty = begin(terminal, CHAT, {**here, "FM_STATE_DIR": str(tmp_path / "file" / "below")})
     tty.line(QUESTION)
     tty.expect("The sky is blue.")
+    tty.expect("> ")
     tty.type("\x04")
     assert tty.finish() == 0
