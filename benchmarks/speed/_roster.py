@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 Role = Literal["ours", "peer", "floor", "limit"]
@@ -44,14 +45,9 @@ ENVIRONMENTS: dict[str, Needs] = {
 }
 TOOLS: Needs = ("matplotlib", "uvloop")
 
-_LANGCHAIN = (
-    "from langchain_core.language_models import BaseChatModel; from langchain_core.embeddings import Embeddings;"
-    " import langchain_core.callbacks, langchain_core.messages, langchain_core.outputs"
-)
-_LLAMAINDEX = (
-    "from llama_index.core.llms.function_calling import FunctionCallingLLM;"
-    " from llama_index.core.base.embeddings.base import BaseEmbedding"
-)
+# An adapter is a class, and making one of a framework's base class is most of what its import costs.
+_LEAST = f"sys.path.append({str(Path(__file__).parent)!r}); import _least_"
+_LANGCHAIN, _LLAMAINDEX = f"{_LEAST}langchain", f"{_LEAST}llamaindex"
 _DEPLOYMENTS = "from mlflow.deployments import get_deploy_client"
 
 ROSTER = (

@@ -136,7 +136,7 @@ def _imports(results: Results) -> Grid:
         spread("import_modules", "modules"), fact("distributions", lambda found: len(found["distributions"])),
         fact("MB on disk", lambda found: number(found["megabytes"])),
     ]  # fmt: skip
-    note = "A fresh interpreter each time, byte-compiled, files in memory. Floors count only what they need themselves."
+    note = "A fresh interpreter each time, byte-compiled, in memory. A framework's floor: classes that do nothing."
     return grid(results, "Import", columns, "import_wall", note)
 
 
