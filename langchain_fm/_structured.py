@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
-from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
-from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_openai_function
 from langchain_core.utils.pydantic import is_basemodel_subclass
@@ -19,6 +17,8 @@ from pydantic import BaseModel
 from fm_client import InvalidRequestError, thinks
 
 if TYPE_CHECKING:
+    from langchain_core.output_parsers import BaseOutputParser
+
     from ._chat import ChatFoundationModel
     from ._configurable import ConfigurableChatModel
 
@@ -137,6 +137,10 @@ def _asking(
 def _parser(
     method: Method, schema: dict[str, Any] | type | None, function: dict[str, Any] | None
 ) -> BaseOutputParser[Any]:
+    # Late: most programs ask for no structure, and these modules cost a good part of the import.
+    from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
+    from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
+
     is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
     if method == "function_calling" and function is not None:
         if is_class:
