@@ -36,7 +36,7 @@ def test_programs_get_every_model_with_its_sources(fm: Run) -> None:
 def test_retired_models_are_listed_last_and_only_where_they_are_asked_for(fm: Run) -> None:
     every, current = hosted(fm, "--all"), hosted(fm)
     endings = [model["retired"] for model in every.values()]
-    assert True in endings
+    assert any(endings), "the catalog has some that are retired"
     assert endings == sorted(endings)
     assert set(current) == {name for name, model in every.items() if not model["retired"]}
 

@@ -187,7 +187,7 @@ def _without_keys(config: dict[str, Any]) -> dict[str, Any]:
     "account",
     [
         "no JSON",
-        {"type": "external_account", "credential_source": {"executable": {"command": "touch /tmp/pwned"}}},
+        {"type": "external_account", "credential_source": {"executable": {"command": "a-command-of-somebody-else"}}},
         {"type": "authorized_user", "client_email": "x", "private_key": "y", "token_uri": "https://example.com"},
         {"type": "service_account", "client_email": "x", "private_key": "y", "token_uri": "http://169.254.169.254/"},
     ],
