@@ -37,6 +37,7 @@ from ._errors import (
     ServerError,
     StreamInterruptedError,
     TLSError,
+    ToolArgumentsError,
     UnprocessableEntityError,
 )
 from ._hosts import is_loopback
@@ -196,6 +197,7 @@ __all__ = [
     "TLSError",
     "Tag",
     "Timeout",
+    "ToolArgumentsError",
     "ToolCall",
     "ToolCallDelta",
     "TrafficConfig",
