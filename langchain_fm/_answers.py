@@ -22,10 +22,10 @@ from fm_client import (
     ChunkChoice,
     CompletionResponse,
     Message,
+    Route,
     ToolCall,
     ToolCallDelta,
     Usage,
-    catalog,
 )
 
 from ._config import PROVIDER
@@ -43,15 +43,17 @@ _SEALS = ("signature", "data", "citations", "encrypted_content")
 """What ends a part: what comes after it is another one."""
 
 
-def chat_result(response: ChatResponse) -> ChatResult:
+def chat_result(response: ChatResponse, route: Route | None) -> ChatResult:
     """A whole answer. The usage is of the call, so that it stands on the first of its generations only."""
-    return ChatResult(generations=[_generation(response, choice, i == 0) for i, choice in enumerate(response.choices)])
+    return ChatResult(
+        generations=[_generation(response, choice, route, i == 0) for i, choice in enumerate(response.choices)]
+    )
 
 
-def _generation(response: ChatResponse, choice: Choice, is_first: bool) -> ChatGeneration:
+def _generation(response: ChatResponse, choice: Choice, route: Route | None, is_first: bool) -> ChatGeneration:
     message = ai_message(choice.message)
     message.usage_metadata = usage_metadata(response.usage) if is_first else None
-    message.response_metadata = metadata(response)
+    message.response_metadata = metadata(response, route)
     info = {"finish_reason": choice.finish_reason, "logprobs": choice.logprobs}
     return ChatGeneration(message=message, generation_info={k: v for k, v in info.items() if v is not None})
 
@@ -83,9 +85,8 @@ def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
     return found
 
 
-def metadata(response: ChatResponse | CompletionResponse) -> dict[str, Any]:
+def metadata(response: ChatResponse | CompletionResponse, route: Route | None) -> dict[str, Any]:
     """What served an answer, and all else the service said about it."""
-    known = catalog.get(response.endpoint)
     found = {
         **(response.model_extra or {}),
         "model_provider": PROVIDER,
@@ -94,7 +95,7 @@ def metadata(response: ChatResponse | CompletionResponse) -> dict[str, Any]:
         "created": response.created,
         "endpoint": response.endpoint,
         "served_model": response.served_model,
-        "route": "hosted" if known else None,  # a name that the catalog lacks may be of any route
+        "route": route and route.value,
         "request_id": response.request_id,
         "dropped_params": list(response.dropped_params) or None,
     }
@@ -124,10 +125,10 @@ class ChunkReader:
         self._calls: dict[int, str] = {}
         self._texts: dict[str, int] = {}
 
-    def read(self, chunk: ChatChunk) -> ChatGenerationChunk | None:
-        """A chunk of the first answer; None for one that says nothing."""
+    def read(self, chunk: ChatChunk, route: Route | None = None) -> ChatGenerationChunk | None:
+        """A chunk of the first answer; None for one that says nothing. `route` is for the closing one."""
         if chunk.response is not None:
-            return self._last(chunk, chunk.response)
+            return self._last(chunk, chunk.response, route)
         choice = next((choice for choice in chunk.choices if choice.index == 0), None)
         return None if choice is None else self._read(choice)
 
@@ -148,7 +149,7 @@ class ChunkReader:
             message=message, generation_info={"logprobs": choice.logprobs} if choice.logprobs else None
         )
 
-    def _last(self, chunk: ChatChunk, response: ChatResponse) -> ChatGenerationChunk:
+    def _last(self, chunk: ChatChunk, response: ChatResponse, route: Route | None) -> ChatGenerationChunk:
         """The closing chunk: usage and metadata, once, because LangChain adds up what comes twice.
 
         Calls that cannot be read, or that an agent has made itself by now, are made unfit for execution.
@@ -161,7 +162,7 @@ class ChunkReader:
                 tool_call_chunk(args=CUT_OFF, index=i) for i, call_id in self._calls.items() if call_id not in valid
             ],
             usage_metadata=usage_metadata(chunk.usage),
-            response_metadata=metadata(response),
+            response_metadata=metadata(response, route),
             additional_kwargs=_whole_asides(response.message) if response.choices else {},
             chunk_position="last",
         )
