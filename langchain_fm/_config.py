@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Self, cast
 
 from langchain_core.language_models.base import LangSmithParams
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
-from fm_client import AsyncClient, Client, Clients, ConfigurationError, InvalidRequestError, Timeout, __version__
+from fm_client import (
+    AsyncClient,
+    Client,
+    Clients,
+    ConfigurationError,
+    InvalidRequestError,
+    Route,
+    Settings,
+    Timeout,
+    __version__,
+)
 
 from ._arguments import renamed
 
@@ -169,6 +180,8 @@ class LanguageModel(Connection):
     """Name of the end user, passed on."""
     extra_body: dict[str, Any] | None = None
     """Further fields of the request body, sent as they are."""
+    look_up_route: bool = True
+    """Ask an endpoint that the catalog lacks, once, by which route it serves, for `response_metadata["route"]`."""
 
     @property
     def _sampling(self) -> dict[str, Any]:
@@ -205,6 +218,23 @@ class LanguageModel(Connection):
         if (n := params.get("n")) not in (None, 1):
             raise InvalidRequestError(f"n={n} cannot be streamed: LangChain's streams carry one answer; use invoke")
         return model, params
+
+    def _route(self, endpoint: str, params: Mapping[str, Any], began: float | None = None) -> Route | None:
+        """By which route an endpoint served a call that began then; a stream has no limit as a whole."""
+        client = self.clients.sync
+        return client.endpoints.route(endpoint, self._left(client.settings, params, began))
+
+    async def _aroute(self, endpoint: str, params: Mapping[str, Any], began: float | None = None) -> Route | None:
+        client = self.clients.aio
+        return await client.endpoints.route(endpoint, self._left(client.settings, params, began))
+
+    def _left(self, settings: Settings, params: Mapping[str, Any], began: float | None) -> float:
+        """Seconds that a call may still take; 0 if it is not to ask for its route."""
+        timeout = params.get("timeout") or settings.timeout
+        total = timeout.total if isinstance(timeout, Timeout) else timeout
+        now = time.monotonic()
+        left = math.inf if total is None else total - now + (now if began is None else began)
+        return left if self.look_up_route else 0.0
 
     def _tracing_params(self, kind: str, stop: Any, given: Mapping[str, Any]) -> LangSmithParams:
         """The standard parameters of a trace."""

@@ -9,6 +9,7 @@ from ._endpoint_bodies import ConfigSpec, EndpointSpec, create_request, update_r
 from ._endpoint_calls import call, items, one
 from ._endpoint_scale import ScaleSpec, scaled_request, with_throughput
 from ._endpoint_wait import then_wait
+from ._known import forget
 from ._routes import ENDPOINTS_PATH, endpoint_path
 from ._waiting import WaitOptions, wait_options
 from ._wire import Flow
@@ -55,6 +56,7 @@ def scale_endpoint(
 def delete_endpoint(context: Context, name: str) -> Flow[None]:
     """Delete an endpoint."""
     yield from call(context, "DELETE", endpoint_path(name), name=name, then=lambda reply: None)
+    forget(context, name)
 
 
 def _changed(context: Context, name: str, path: str, body: JSONObject, options: WaitOptions | None) -> Flow[Endpoint]:
@@ -64,4 +66,5 @@ def _changed(context: Context, name: str, path: str, body: JSONObject, options: 
     else:
         body = yield from with_throughput(context, body)
     endpoint = yield from call(context, "PUT", path, body, name=name, then=one(Endpoint, name))
+    forget(context, name)
     return (yield from then_wait(context, endpoint, options))

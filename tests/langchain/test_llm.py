@@ -51,14 +51,16 @@ def test_several_prompts_have_their_completions_in_order(llm: Any, server: Any, 
     assert [[generation.text for generation in generations] for generations in result.generations] == [["x", "y"]] * 3
     assert result.llm_output["token_usage"] == {"input_tokens": 6, "output_tokens": 9, "total_tokens": 15}
     assert result.generations[0][0].generation_info["finish_reason"] == "stop"
-    assert sorted(request.json["prompt"] for request in server.seen) == ["a", "b", "c"]
+    assert sorted(request.json["prompt"] for request in server.seen if request.body) == ["a", "b", "c"]
 
 
 def test_a_batch_is_sent_several_at_a_time(llm: Any, server: Any, drive: Any) -> None:
     server.script("completions", reply(200, completion("x")))
     assert drive(llm(stop=["A"])).batch([f"p{i}" for i in range(40)], stop=["B"]) == ["x"] * 40
-    assert sorted(request.json["prompt"] for request in server.seen) == sorted(f"p{i}" for i in range(40))
-    assert {tuple(request.json["stop"]) for request in server.seen} == {("B",)}
+    assert sorted(request.json["prompt"] for request in server.seen if request.body) == sorted(
+        f"p{i}" for i in range(40)
+    )
+    assert {tuple(request.json["stop"]) for request in server.seen if request.body} == {("B",)}
     assert server.connections > 1
 
 
