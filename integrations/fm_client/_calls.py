@@ -161,8 +161,8 @@ def _read_first(call: _Call, reply: Reply, began: float, pinged: bool) -> Flow[b
     except APITimeoutError as error:
         text = f"no event within {getattr(limits, phase):g} s ({phase} timeout)"
         # Who sends something is at work: asked again, it would do the same work twice.
-        facts = {"request_id": reply.request_id, "should_retry": False if pinged else None}
-        raise APITimeoutError(text, phase=phase, **facts) from error.__cause__
+        again = False if pinged else None
+        raise APITimeoutError(text, phase=phase, request_id=reply.request_id, should_retry=again) from error.__cause__
 
 
 def _read_on(call: _Call, opened: _Opened) -> Flow[None]:

@@ -35,13 +35,13 @@ class ObservedCall:
     """External endpoint -> served entity -> whose model it is, as far as the client knows."""
 
     def provider(self, endpoint: str, served: str | None = None) -> str | None:
-        """Whose model an external endpoint, or one of its served entities, is: openai, azure, anthropic, …
+        """Whose model an external endpoint, or one of its served entities, is, such as openai, azure or anthropic.
 
         Known of endpoints that the client has got, listed, created or updated; else None. None also where it may be one
         of several.
         """
         known = self.providers.get(endpoint, {})
-        vendors = {known[served]} if served in known else set(known.values())
+        vendors = {known[served]} if served and served in known else set(known.values())
         return vendors.pop() if len(vendors) == 1 else None
 
 

@@ -127,5 +127,3 @@ def test_no_error_shows_the_token(server: FaultServer, ask: Asked) -> None:
         ask.predict(client_of(server), endpoint="e", inputs=user("Hi"))
     shown = repr(caught.value) + str(caught.value) + caught.value.serialize_as_json() + repr(vars(caught.value))
     assert "token-for-tests" not in shown
-
-
