@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType
@@ -67,7 +68,7 @@ class _Call:
 
     def asked(self, kind: str) -> ObservedCall:
         """What observers are told of it."""
-        return ObservedCall(kind, self.models, self.body, self.stream)
+        return ObservedCall(kind, self.models, self.body, self.stream, providers=self.context.providers)
 
 
 def chat(context: Context, model: Models, messages: Messages, params: Mapping[str, Any]) -> Flow[ChatResponse]:
@@ -138,27 +139,30 @@ class _Opened:
 
 
 def _open(call: _Call, reply: Reply, parser: StreamParser) -> Flow[_Opened]:
-    """Read to the first event. The limit of the whole call holds for it too: keep-alive comments would put it off."""
+    """Read to the first event. Keep-alive comments put off neither the limit of the whole call nor that of reading."""
     items: list[Any] = []
+    began, pinged = call.context.clock(), False
     while not items and not parser.done and parser.failure is None:
-        wait, left = call.timeout.read, None if reply.until is None else max(0.0, reply.until - call.context.clock())
-        if left is None or (wait is not None and wait < left):
-            items = parser.feed((yield Read(reply, wait)))
-        else:
-            items = parser.feed((yield from _read_last(call, reply, left)))
+        items = parser.feed((yield from _read_first(call, reply, began, pinged)))
+        pinged = True
     if not items and parser.failure is not None:
         raise parser.failure
     return _Opened(reply, parser, items)
 
 
-def _read_last(call: _Call, reply: Reply, left: float) -> Flow[bytes]:
-    """Read for as long as the whole call may still take."""
+def _read_first(call: _Call, reply: Reply, began: float, pinged: bool) -> Flow[bytes]:
+    """Read for as long as the first event may still take."""
+    limits = call.timeout
+    ends = {"total": reply.until, "read": None if limits.read is None else began + limits.read}
+    phase, end = min(ends.items(), key=lambda each: math.inf if each[1] is None else each[1])
     try:
-        data: bytes = yield Read(reply, left)
+        data: bytes = yield Read(reply, None if end is None else max(0.0, end - call.context.clock()))
         return data
     except APITimeoutError as error:
-        text = f"no event within {call.timeout.total:g} s (total timeout)"
-        raise APITimeoutError(text, phase="total", request_id=reply.request_id) from error.__cause__
+        text = f"no event within {getattr(limits, phase):g} s ({phase} timeout)"
+        # Who sends something is at work: asked again, it would do the same work twice.
+        again = False if pinged else None
+        raise APITimeoutError(text, phase=phase, request_id=reply.request_id, should_retry=again) from error.__cause__
 
 
 def _read_on(call: _Call, opened: _Opened) -> Flow[None]:

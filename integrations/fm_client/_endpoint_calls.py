@@ -65,8 +65,19 @@ def call(
 
 def get_endpoint(context: Context, name: str, *, after: float = 0.0, **limits: Unpack[Limits]) -> Flow[Endpoint]:
     """One endpoint, in full."""
-    then = one(Endpoint, name)
+    then = described(context, one(Endpoint, name))
     return (yield from call(context, "GET", endpoint_path(name), name=name, after=after, then=then, **limits))
+
+
+def described(context: Context, read: Callable[[Reply], Endpoint]) -> Callable[[Reply], Endpoint]:
+    """`read`, after which the client knows whose models the endpoint serves."""
+
+    def reading(reply: Reply) -> Endpoint:
+        endpoint = read(reply)
+        context.providers[endpoint.name] = endpoint.vendors
+        return endpoint
+
+    return reading
 
 
 def one(model: type[M], name: str = "") -> Callable[[Reply], M]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ._context import Context
 from ._endpoint_bodies import ConfigSpec, EndpointSpec, create_request, update_request
-from ._endpoint_calls import call, items, one
+from ._endpoint_calls import call, described, items, one
 from ._endpoint_scale import ScaleSpec, scaled_request, with_throughput
 from ._endpoint_wait import then_wait
 from ._known import forget
@@ -19,7 +19,10 @@ from .types._base import JSONObject
 
 def list_endpoints(context: Context) -> Flow[list[Endpoint]]:
     """All endpoints that the caller may see, in short."""
-    return (yield from call(context, "GET", ENDPOINTS_PATH, then=items(Endpoint, "endpoints")))
+    found = yield from call(context, "GET", ENDPOINTS_PATH, then=items(Endpoint, "endpoints"))
+    for endpoint in found:  # in short: what was said in full before stays
+        context.providers.setdefault(endpoint.name, endpoint.vendors)
+    return found
 
 
 def create_endpoint(
@@ -29,7 +32,8 @@ def create_endpoint(
     path, body = create_request(name, spec)
     options = wait_options(wait)
     body = {**body, "config": (yield from with_throughput(context, body["config"]))}
-    endpoint = yield from call(context, "POST", path, body, name=name, then=one(Endpoint, name))
+    then = described(context, one(Endpoint, name))
+    endpoint = yield from call(context, "POST", path, body, name=name, then=then)
     return (yield from then_wait(context, endpoint, options))
 
 
@@ -57,6 +61,7 @@ def delete_endpoint(context: Context, name: str) -> Flow[None]:
     """Delete an endpoint."""
     yield from call(context, "DELETE", endpoint_path(name), name=name, then=lambda reply: None)
     forget(context, name)
+    context.providers.pop(name, None)
 
 
 def _changed(context: Context, name: str, path: str, body: JSONObject, options: WaitOptions | None) -> Flow[Endpoint]:
@@ -65,6 +70,7 @@ def _changed(context: Context, name: str, path: str, body: JSONObject, options: 
         body = {"config": (yield from with_throughput(context, body["config"]))}
     else:
         body = yield from with_throughput(context, body)
-    endpoint = yield from call(context, "PUT", path, body, name=name, then=one(Endpoint, name))
+    then = described(context, one(Endpoint, name))
+    endpoint = yield from call(context, "PUT", path, body, name=name, then=then)
     forget(context, name)
     return (yield from then_wait(context, endpoint, options))

@@ -173,6 +173,8 @@ LATE = Outcome(3, APITimeoutError, request_id=None, facts={"phase": "read"})
 OVER = Outcome(1, APITimeoutError, request_id=None, facts={"phase": "total"})
 CUT, STUCK, DRAGGED = (replace(outcome, request_id="req-1") for outcome in (BROKEN, LATE, OVER))
 """The same, once the head of an answer had come: it says which one."""
+WAITED = replace(STUCK, attempts=1)
+"""And with signs of life: who is at work is not asked again."""
 FEW = {"timeout": Timeout(read=0.06)}
 BRIEF = {"timeout": Timeout(total=0.4)}
 
@@ -198,6 +200,8 @@ ROWS = [
     Row("T6", "slow body", (chunked(*drip(b'data: {"choices": []}', 0.05), end="hold"),), DRAGGED, params=BRIEF),
     Row("T6", "slow error body", (raw(head(503, {"content-length": "99"}), *drip(b"x" * 99, 0.05)),), OVER, params=BRIEF),
     Row("T5", "pings only", (chunked(*drip(b": ping\n\n" * 99, 0.02, size=8), end="hold"),), DRAGGED, params=BRIEF, kinds=("stream",)),
+    Row("T5", "pings only, for longer than a read", (chunked(*drip(b": ping\n\n" * 99, 0.02, size=8), end="hold"),), WAITED, params=FEW, kinds=("stream",)),
+    Row("T6", "half an event, for longer than a read", (chunked(*drip(b"data: " + b"x" * 99, 0.02), end="hold"),), WAITED, params=FEW, kinds=("stream",)),
 ]  # fmt: skip
 
 

@@ -217,6 +217,12 @@ def test_silence_and_pings_alike_end_a_stream_after_the_idle_limit(fm: Any, serv
     assert isinstance(caught.value.__cause__, APITimeoutError) and "idle" == caught.value.__cause__.phase
 
 
+def test_a_first_event_may_take_longer_than_those_after_it(fm: Any, server: FaultServer) -> None:
+    """An endpoint that has scaled to zero takes minutes to start: the idle limit counts from the first event on."""
+    server.script("ep", chunked(*[b": ping\n\n", 0.1] * 6, *words("a"), DONE))
+    assert "a" == text(fm.stream_chat("ep", "Hi", timeout=Timeout(idle=0.2)))
+
+
 def test_a_slow_reader_does_not_end_a_good_stream(fm: Any, server: FaultServer) -> None:
     server.script("ep", chunked(*words("a", finish=None), 0.1, *words("b"), DONE))
     got = []

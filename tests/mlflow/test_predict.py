@@ -9,22 +9,15 @@ import threading
 
 import pytest
 from deployments_api import CHAT, GTE, Asked, client_of, user
-from fault_server import DONE, FaultServer, chat, chunked, delta, event, meeting, reply, silence, words
+from fault_server import DONE, FaultServer, chat, chunked, delta, event, meeting, reply, words
 from mlflow.deployments import get_deploy_client
 from mlflow.exceptions import MlflowException
-from timing import HELD, SOON
+from timing import SOON
 
-from fm_client import Client, Timeout
+from fm_client import Client
 from fm_workspace import Workspace
 from mlflow_fm import FoundationModelDeploymentClient
-from mlflow_fm._settings import (
-    MAX_RETRIES,
-    PREDICT_TIMEOUT,
-    REQUEST_TIMEOUTS,
-    TOTAL_TIMEOUT,
-    clients_for,
-    predict_timeout,
-)
+from mlflow_fm._settings import MAX_RETRIES, clients_for
 from mlflow_fm._targets import Target
 
 TOOL = {
@@ -167,68 +160,6 @@ def test_the_next_endpoint_answers_where_the_first_cannot(server: FaultServer, a
     answer = ask.predict(client_of(server), endpoint=["busy", "free"], inputs=user("Hi"))
     assert answer.choices[0].message.content == "from free"
     assert server.attempts("busy") == 1
-
-
-def test_a_time_limit_of_a_call_ends_it(server: FaultServer, ask: Asked) -> None:
-    server.script("e", silence(HELD))
-    with pytest.raises(MlflowException) as caught:
-        ask.predict(client_of(server), endpoint="e", inputs=user("Hi"), timeout=0.2)
-    assert caught.value.error_code == "DEADLINE_EXCEEDED"
-
-
-def test_the_time_limit_of_the_environment_ends_a_call(
-    server: FaultServer, ask: Asked, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(TOTAL_TIMEOUT, "1")
-    server.script("e", silence(4))
-    with pytest.raises(MlflowException) as caught:
-        ask.predict(client_of(server), endpoint="e", inputs=user("Hi"))
-    assert caught.value.error_code == "DEADLINE_EXCEEDED"
-
-
-@pytest.mark.parametrize(
-    ("single", "total", "limits"),
-    [
-        (None, None, (300.0, 300.0)),
-        ("60", None, (60.0, 300.0)),
-        ("900", None, (900.0, 900.0)),
-        (None, "600", (300.0, 600.0)),
-        ("120", "600", (120.0, 600.0)),
-    ],
-)
-def test_mlflows_two_time_limits_are_kept(
-    monkeypatch: pytest.MonkeyPatch, single: str | None, total: str | None, limits: tuple[float, float]
-) -> None:
-    for variable, value in ((PREDICT_TIMEOUT, single), (TOTAL_TIMEOUT, total)):
-        if value is not None:
-            monkeypatch.setenv(variable, value)
-    assert predict_timeout() == Timeout(read=limits[0], total=limits[1])
-    assert predict_timeout(2.5) == 2.5
-
-
-@pytest.mark.parametrize("value", ["0", "-1", "soon", "inf", "nan"])
-def test_a_time_limit_that_is_none_is_refused(
-    client: FoundationModelDeploymentClient, monkeypatch: pytest.MonkeyPatch, value: str
-) -> None:
-    monkeypatch.setenv(PREDICT_TIMEOUT, value)
-    with pytest.raises(MlflowException, match=PREDICT_TIMEOUT) as caught:
-        client.predict(endpoint=CHAT, inputs=user("Hi"))
-    assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
-
-
-@pytest.mark.parametrize("variable", REQUEST_TIMEOUTS)
-def test_requests_that_are_no_queries_have_a_time_limit_of_their_own(
-    server: FaultServer, monkeypatch: pytest.MonkeyPatch, variable: str
-) -> None:
-    monkeypatch.setenv(variable, "0.3")
-    monkeypatch.setenv(MAX_RETRIES, "0")
-    client = client_of(server)
-    server.default = silence(3)
-    with pytest.raises(MlflowException) as caught:
-        client.get_endpoint("e")
-    assert caught.value.error_code == "DEADLINE_EXCEEDED"
-    server.script("e", chunked(0.6, *words("late"), DONE))
-    assert next(client.predict_stream(endpoint="e", inputs=user("Hi"))).choices, "queries are another matter"
 
 
 @pytest.mark.parametrize("repeats", [0, 1, 3])
