@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -12,9 +13,10 @@ from fm_client import thinks
 
 from ._engine import JSONObject
 from ._errors import ServiceError, bad_request, unknown_field, unreadable
-from ._items import ResponsesAgentRequest, ResponsesRequest, check_items, check_refused
+from ._items import ResponsesAgentRequest, ResponsesRequest, as_chat, check_items, check_refused
 from ._messages import MAX_TOOLS, CalledTool, ChatMessage, NamedTool, ResponseFormat, StrictModel, Tool
 from ._quirks import AGENT_TASKS, RESPONSES, TASKS, Quirks
+from ._schema_rules import check_schema
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 MAX_CHOICES = 5
@@ -128,7 +130,7 @@ REQUESTS: dict[str, type[StrictModel]] = {
 def read_object(body: bytes) -> JSONObject:
     """The JSON object of a request's body."""
     try:
-        value = json.loads(body, parse_constant=_refuse_constant)
+        value = json.loads(body.decode(), parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as exc:
         raise unreadable(f"invalid JSON ({type(exc).__name__})") from exc
     if not isinstance(value, dict):
@@ -167,6 +169,8 @@ def _check_chat(body: JSONObject, quirks: Quirks, openai: bool) -> None:
     _check_tool_choice(body.get("tools") or [], body.get("tool_choice"))
     if (body.get("logprobs") or body.get("top_logprobs")) and not openai:
         raise bad_request("logprobs is not supported by this model")
+    if not openai:
+        _check_schemas(body)
     thinking, limit = body.get("thinking") or {}, body.get("max_tokens")
     if limit and thinking.get("budget_tokens", 0) >= limit:
         raise bad_request("max_tokens must be greater than thinking.budget_tokens")
@@ -191,6 +195,17 @@ def _check_embedding(body: JSONObject, quirks: Quirks, openai: bool) -> None:
 
 def _check_responses(body: JSONObject, quirks: Quirks, openai: bool) -> None:
     check_items(body)
+    if not openai:
+        _check_schemas(as_chat(body))
+
+
+def _check_schemas(chat: JSONObject) -> None:
+    """400 for a schema that is none. A provider of its own judges those that are sent to it."""
+    for tool in chat.get("tools") or ():
+        check_schema(tool["function"]["parameters"], f"function '{tool['function']['name']}'")
+    form = chat.get("response_format") or {}
+    if form.get("type") == "json_schema":
+        check_schema(form["json_schema"]["schema"], f"response_format '{form['json_schema']['name']}'")
 
 
 def _check_agent(body: JSONObject, quirks: Quirks, openai: bool) -> None:
@@ -297,3 +312,11 @@ def _json_type(value: Any) -> str:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+def _finite(text: str) -> float:
+    """The number that `text` is; one that is too large would become infinity, which no answer could quote."""
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("a number is too large")
+    return number
