@@ -71,8 +71,9 @@ class DataPlane:
 
     async def query(self, name: str, body: bytes, asked: Asked, *, task: str = "", served: str = "") -> Response:
         """The answer to one query of endpoint `name`, its failures counted with its successes."""
+        endpoint = self._endpoint(name)
         try:
-            response = await self._recorded(self._endpoint(name), body, asked, task, served)
+            response = await self._recorded(endpoint, body, asked, task, served)
         except ServiceError as error:
             self.metrics.count(name, error.status)
             raise

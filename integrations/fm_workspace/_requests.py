@@ -20,6 +20,8 @@ from ._schema_rules import check_schema
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 MAX_CHOICES = 5
+MAX_TEXTS = 2_048
+"""Texts in one query of our engine: OpenAI's limit. The service's own is not known; a body has room for a million."""
 MAX_TEMPERATURE = 2.0
 _ONLY_OPENAI = frozenset(
     {"max_completion_tokens", "verbosity", "logit_bias", "metadata", "store", "service_tier", "prompt_cache_key"}
@@ -179,13 +181,24 @@ def _check_chat(body: JSONObject, quirks: Quirks, openai: bool) -> None:
 
 
 def _check_completion(body: JSONObject, quirks: Quirks, openai: bool) -> None:
-    if body.get("logprobs") is not None and not openai:
+    if openai:
+        return
+    if body.get("logprobs") is not None:
         raise bad_request("logprobs is not supported by this model")
+    _check_number(body["prompt"])
+
+
+def _check_number(texts: str | Sequence[str]) -> None:
+    if not isinstance(texts, str) and len(texts) > MAX_TEXTS:
+        raise bad_request(f"a query has at most {MAX_TEXTS} texts, got {len(texts)}")
 
 
 def _check_embedding(body: JSONObject, quirks: Quirks, openai: bool) -> None:
+    if openai:
+        return
+    _check_number(body["input"])
     wanted = body.get("dimensions")
-    if wanted is None or openai:
+    if wanted is None:
         return
     if not quirks.free_dimension:
         raise unknown_field("dimensions")

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from workspace_api import CHAT, GTE, Api
+from workspace_api import CHAT, GTE, Api, provisioned
 
 from fm_workspace._agent import calculate
 from fm_workspace._hints import Hints
@@ -159,6 +159,23 @@ def test_a_pattern_that_tries_without_end_is_tried_on_short_words_alone() -> Non
 def test_the_depth_of_a_body_is_known_at_once_whatever_its_texts_are(api: Api, quotes: bytes) -> None:
     answer = api.http.post(QUERY, content=b'{"a":' + b"[" * 101 + quotes, headers=JSON)
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("body", [{"input": ["a"] * 2_049}, {"prompt": ["a"] * 2_049}])
+def test_more_texts_than_a_query_may_have_are_refused(api: Api, body: Any) -> None:
+    name = GTE
+    if "prompt" in body:
+        name = api.created("base", provisioned("main.default.my_base"))
+    answer = api.query(name, body)
+    assert (answer.status_code, "at most 2048 texts, got 2049" in answer.text) == (400, True), answer.text
+
+
+def test_queries_of_endpoints_that_do_not_exist_are_counted_nowhere(api: Api) -> None:
+    name = "made-later"
+    assert api.query(name, asked("Hi")).status_code == 404
+    api.created(name)
+    assert "request_count_total" in (found := api.http.get(f"/api/2.0/serving-endpoints/{name}/metrics").text)
+    assert "} 1" not in found
 
 
 def test_texts_without_end_leave_no_count_wrong(api: Api) -> None:
