@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
+from ._access import check_access
 from ._agent import Agent
-from ._callers import Asked, asked_by
+from ._callers import Asked, Caller, asked_by
 from ._engine import Answer, Engine, Events, JSONObject, Query
 from ._errors import JSON, ServiceError, bad_request, no_endpoint, rate_limited
 from ._gateway import Balancer, candidates, falls_back, limits_of, reserved_output, reserved_tokens
@@ -71,7 +72,7 @@ class DataPlane:
 
     async def query(self, name: str, body: bytes, asked: Asked, *, task: str = "", served: str = "") -> Response:
         """The answer to one query of endpoint `name`, its failures counted with its successes."""
-        endpoint = self._endpoint(name)
+        endpoint = self._endpoint(name, asked.caller)
         try:
             response = await self._recorded(endpoint, body, asked, task, served)
         except ServiceError as error:
@@ -80,8 +81,9 @@ class DataPlane:
         self.metrics.count(name, response.status_code)
         return response
 
-    def _endpoint(self, name: str) -> Endpoint:
+    def _endpoint(self, name: str, caller: Caller) -> Endpoint:
         found = self.registry.find(name)
+        check_access(found, caller, "CAN_QUERY", name)
         if found is None:
             raise no_endpoint()
         return found
