@@ -14,7 +14,7 @@ from ._callers import Asked, Caller, asked_by
 from ._engine import Answer, Engine, Events, JSONObject, Query
 from ._errors import JSON, ServiceError, bad_request, no_endpoint, rate_limited
 from ._gateway import Balancer, candidates, falls_back, limits_of, reserved_output, reserved_tokens
-from ._guardrails import check_filter, check_input, check_output
+from ._guardrails import check_filter, check_input, check_output, guards_output
 from ._hosted import response_model
 from ._ledger import Entry, Ledger, usage_of, watched
 from ._lifecycle import Config, Endpoint, Entity, serving
@@ -23,6 +23,7 @@ from ._providers import Providers
 from ._quirks import AGENT_TASKS, RESPONSES, TASKS, Quirks, quirks_of, service_limits
 from ._registry import Registry
 from ._requests import check, read_object
+from ._stream_guard import guarded
 from ._warmth import Warmth
 
 PREFIX = "/serving-endpoints"
@@ -146,21 +147,22 @@ class DataPlane:
         query = Query(endpoint.name, task, model, call.body, _quirks(endpoint, entity), len(call.entry.request))
         external, engine = entity.external, self.agent if task in AGENT_TASKS.values() else self.engine
         answer = await (self.providers.answer(external, query) if external else engine.answer(query))
-        return self._response(call, answer)
+        return await self._response(call, answer)
 
-    def _response(self, call: _Call, answer: Answer) -> Response:
+    async def _response(self, call: _Call, answer: Answer) -> Response:
         headers = {"served-model-name": call.entry.served or ""}
         if isinstance(answer, Events):
-            return StreamingResponse(self._watched(call, answer), media_type="text/event-stream", headers=headers)
+            source = await guarded(call.endpoint, answer.source) if guards_output(call.endpoint) else answer.source
+            return StreamingResponse(self._watched(call, source), media_type="text/event-stream", headers=headers)
         response = JSON(check_output(call.endpoint, answer.payload), headers=headers)
         self._close(call, bytes(response.body), usage_of(answer.payload))
         return response
 
-    def _watched(self, call: _Call, answer: Events) -> AsyncIterator[bytes]:
+    def _watched(self, call: _Call, source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The events; their end is looked at only if somebody wants to know."""
         if not (call.spent or call.entry.wanted):
-            return answer.source
-        return watched(answer.source, lambda kept, usage: self._close(call, kept, usage))
+            return source
+        return watched(source, lambda kept, usage: self._close(call, kept, usage))
 
     def _close(self, call: _Call, answer: bytes, usage: JSONObject) -> None:
         call.settle(usage)
