@@ -143,6 +143,16 @@ def test_a_reference_is_resolved_from_its_scope_before_the_environment(
     assert api.query("ext", {"messages": [{"role": "user", "content": "Hi"}]}).status_code == 401
 
 
+def test_a_key_with_a_line_break_is_said_to_be_one_and_not_shown(start: Start) -> None:
+    api = start()
+    api.created("ext", referring("http://127.0.0.1:9"))
+    put(api, "prod", "key", "canary-for-tests\n")
+    answer = api.query("ext", {"messages": [{"role": "user", "content": "Hi"}]})
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert "openai cannot be asked" in answer.json()["message"]
+    assert "canary-for-tests" not in answer.text
+
+
 def test_secrets_and_literal_keys_survive_a_restart_and_still_work(start: Start, tmp_path: Path) -> None:
     provider, file = start(), tmp_path / "state.db"
     first = start(state=file)
