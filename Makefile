@@ -53,7 +53,7 @@ OWN = $(PYTHON) -m venv $(1) && $(1)/bin/python -m pip install --quiet --disable
 	@touch $@
 
 test-providers: .venv-providers/.installed  ## Test the providers that litellm calls, in an environment of their own
-	.venv-providers/bin/python -m pytest tests/workspace/test_vendors.py tests/workspace/test_providers.py
+	.venv-providers/bin/python -m pytest tests/workspace/test_vendors.py tests/workspace/test_providers.py tests/workspace/test_vendor_addresses.py
 
 .venv-schema/.installed: pyproject.toml
 	$(call OWN,.venv-schema,$(TOOLS) schemathesis) '.[workspace]'

@@ -40,6 +40,8 @@ MAX_ERROR_BYTES = 16_384
 LEAST_SECRET = 8
 """Characters of a credential that is worth hiding in a text; shorter ones are words, of which errors are made."""
 HIDDEN = "**********"
+MAX_CONNECTIONS = 2_000
+"""To one host: as many as a workspace takes itself, so that no stream waits for another one to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Forwarder:
 
     async def forward(self, target: Target, *, stream: bool) -> Answer:
         """The answer of another server; its errors in the service's shape for errors of external models."""
-        http = self._http(target.url)
+        http = self.http(target.url)
         try:
             reply = await http.send(_request(target, stream))
             if reply.status >= 400 or reply.status < 200:
@@ -83,11 +85,12 @@ class Forwarder:
         while self._hosts:
             await self._hosts.popitem()[1].aclose()
 
-    def _http(self, url: str) -> AsyncHTTP:
+    def http(self, url: str) -> AsyncHTTP:
+        """The connections to the host of `url`."""
         parts = urlsplit(url)
         host = f"{parts.scheme}://{parts.netloc}"
         if host not in self._hosts:
-            self._hosts[host] = AsyncHTTP(host, permit=self._permit)
+            self._hosts[host] = AsyncHTTP(host, permit=self._permit, max_connections=MAX_CONNECTIONS)
         return self._hosts[host]
 
 
