@@ -146,7 +146,7 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
 
     def _should_stream(self, *, async_api: bool, run_manager: Any = None, **kwargs: Any) -> bool:
         # Several answers are not streamed only because somebody listens; who calls `stream` is told so.
-        several = self._call(None, kwargs)[1].get("n") not in (None, 1)
+        several = kwargs.get("n", self.n) not in (None, 1)
         if several and not kwargs.get("stream"):
             return False
         return super()._should_stream(async_api=async_api, run_manager=run_manager, **kwargs)
@@ -219,7 +219,14 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
 
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> builtins.dict[str, Any]:
         model, params = self._call(stop, kwargs)
-        return {**self._dict_for_compat(), **kwargs, **params, "model": model}
+        return {
+            "host": self.host,
+            "config_profile": self.config_profile,
+            "_type": self._llm_type,
+            **kwargs,
+            **params,
+            "model": model,
+        }
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         return self._tracing_params("chat", stop, kwargs)

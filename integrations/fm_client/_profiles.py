@@ -6,12 +6,16 @@ unknown, and then the caller's wish is sent as it stands: the service decides, a
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from . import _catalog as catalog
 from ._routes import Route
+
+if TYPE_CHECKING:
+    from ._catalog_data import Catalog
 
 SendsUsage = Literal["every_chunk", "on_request"]
 
@@ -180,6 +184,12 @@ def profile_for(model: str, route: Route | None = None) -> ModelProfile:
     >>> profile_for("system.ai.meta_llama_v3_3_70b_instruct", Route.PROVISIONED)["context_tokens"]
     128000
     """
+    return _profile(catalog.current(), model, route).copy()
+
+
+@functools.lru_cache(maxsize=256)
+def _profile(_: Catalog, model: str, route: Route | None) -> ModelProfile:
+    """The profile by the catalog in use, which is given so that another one is not answered from the cache."""
     hosted = route in (None, Route.HOSTED)
     family = family_of(model) if _speaks(model, route) else None
     found = FAMILIES[family or "default"]
