@@ -18,7 +18,7 @@ from pydantic import BaseModel, model_validator
 
 from . import _blocks
 from ._answers import ChunkReader, chat_result
-from ._config import CONFIG, LanguageModel, add_version, estimate_tokens, first
+from ._config import CONFIG, LanguageModel, add_version, allow_loading, estimate_tokens, first
 from ._errors import model_errors
 from ._messages import to_wire
 from ._profile import profile_of_endpoint, profile_of_name
@@ -229,3 +229,6 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         return profile_of_name(first(self.model))
+
+
+allow_loading(ChatFoundationModel)

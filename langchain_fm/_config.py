@@ -6,9 +6,11 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Self, cast
 
 from langchain_core.language_models.base import LangSmithParams
+from langchain_core.load.serializable import Serializable
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from fm_client import (
@@ -260,6 +262,17 @@ REQUEST_FIELDS = frozenset({
     "custom_inputs",
 })  # fmt: skip
 """Fields of the constructor that are sent with every request."""
+
+
+def allow_loading(cls: type[Serializable]) -> None:
+    """Put a class on LangChain's list of what `load(…, allowed_objects="all")` makes, which has no function for it.
+
+    Whoever loads still has to name this package in `valid_namespaces`, so that nobody else's data can make one.
+    """
+    with suppress(ImportError):  # without such a list, classes can be named: allowed_objects=[…]
+        from langchain_core.load.load import ALL_SERIALIZABLE_MAPPINGS
+
+        ALL_SERIALIZABLE_MAPPINGS[tuple(cls.lc_id())] = tuple(cls.lc_id())
 
 
 def first(model: str | list[str]) -> str:
