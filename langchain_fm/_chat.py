@@ -146,8 +146,7 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
 
     def _should_stream(self, *, async_api: bool, run_manager: Any = None, **kwargs: Any) -> bool:
         # Several answers are not streamed only because somebody listens; who calls `stream` is told so.
-        several = self._call(None, kwargs)[1].get("n") not in (None, 1)
-        if several and not kwargs.get("stream"):
+        if self._asks_for_several(kwargs) and not kwargs.get("stream"):
             return False
         return super()._should_stream(async_api=async_api, run_manager=run_manager, **kwargs)
 

@@ -217,9 +217,15 @@ class LanguageModel(Connection):
 
     def _stream_call(self, stop: Any, given: Mapping[str, Any]) -> tuple[str | list[str], dict[str, Any]]:
         model, params = self._call(stop, given)
-        if (n := params.get("n")) not in (None, 1):
-            raise InvalidRequestError(f"n={n} cannot be streamed: LangChain's streams carry one answer; use invoke")
+        if self._asks_for_several(given):
+            raise InvalidRequestError(
+                f"n={params['n']} cannot be streamed: LangChain's streams carry one answer. generate() gives all of them, "
+                "invoke() the first; for a stream leave n out, or pass n=1 to the call"
+            )
         return model, params
+
+    def _asks_for_several(self, given: Mapping[str, Any]) -> bool:
+        return given.get("n", self.n) not in (None, 1)
 
     def _route(self, endpoint: str, params: Mapping[str, Any], began: float | None = None) -> Route | None:
         """By which route an endpoint served a call that began then; a stream has no limit as a whole."""

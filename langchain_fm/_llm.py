@@ -64,7 +64,7 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        if self.streaming:
+        if self.streaming and not self._asks_for_several(kwargs):
             return _merged(list(self._stream(prompt, stop, run_manager, **kwargs)) for prompt in prompts)
         model, params = self._call(stop, kwargs)
 
@@ -85,7 +85,7 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        if self.streaming:
+        if self.streaming and not self._asks_for_several(kwargs):
             streams = (self._astream(prompt, stop, run_manager, **kwargs) for prompt in prompts)
             return _merged([[chunk async for chunk in stream] for stream in streams])
         model, params = self._call(stop, kwargs)
