@@ -18,7 +18,7 @@ from pydantic import BaseModel, model_validator
 
 from . import _blocks
 from ._answers import ChunkReader, chat_result
-from ._config import CONFIG, LanguageModel, add_version, estimate_tokens, first
+from ._config import CONFIG, LanguageModel, add_version, allow_loading, estimate_tokens, first
 from ._errors import model_errors
 from ._messages import to_wire
 from ._profile import profile_of_endpoint, profile_of_name
@@ -146,8 +146,7 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
 
     def _should_stream(self, *, async_api: bool, run_manager: Any = None, **kwargs: Any) -> bool:
         # Several answers are not streamed only because somebody listens; who calls `stream` is told so.
-        several = kwargs.get("n", self.n) not in (None, 1)
-        if several and not kwargs.get("stream"):
+        if self._asks_for_several(kwargs) and not kwargs.get("stream"):
             return False
         return super()._should_stream(async_api=async_api, run_manager=run_manager, **kwargs)
 
@@ -236,3 +235,6 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         return profile_of_name(first(self.model))
+
+
+allow_loading(ChatFoundationModel)

@@ -7,9 +7,11 @@ import functools
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Self, cast
 
 from langchain_core.language_models.base import LangSmithParams
+from langchain_core.load.serializable import Serializable
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from fm_client import (
@@ -219,9 +221,15 @@ class LanguageModel(Connection):
 
     def _stream_call(self, stop: Any, given: Mapping[str, Any]) -> tuple[str | list[str], dict[str, Any]]:
         model, params = self._call(stop, given)
-        if (n := params.get("n")) not in (None, 1):
-            raise InvalidRequestError(f"n={n} cannot be streamed: LangChain's streams carry one answer; use invoke")
+        if self._asks_for_several(given):
+            raise InvalidRequestError(
+                f"n={params['n']} cannot be streamed: LangChain's streams carry one answer. generate() gives all of them, "
+                "invoke() the first; for a stream leave n out, or pass n=1 to the call"
+            )
         return model, params
+
+    def _asks_for_several(self, given: Mapping[str, Any]) -> bool:
+        return given.get("n", self.n) not in (None, 1)
 
     def _route(self, endpoint: str, params: Mapping[str, Any], began: float | None = None) -> Route | None:
         """By which route an endpoint served a call that began then; a stream has no limit as a whole."""
@@ -270,6 +278,17 @@ REQUEST_FIELDS = frozenset({
 def _request_fields(cls: type[BaseModel]) -> tuple[str, ...]:
     """Those that a class has; LangChain asks for them several times in a call."""
     return tuple(sorted(cls.model_fields.keys() & REQUEST_FIELDS))
+
+
+def allow_loading(cls: type[Serializable]) -> None:
+    """Put a class on LangChain's list of what `load(…, allowed_objects="all")` makes, which has no function for it.
+
+    Whoever loads still has to name this package in `valid_namespaces`, so that nobody else's data can make one.
+    """
+    with suppress(ImportError):  # without such a list, classes can be named: allowed_objects=[…]
+        from langchain_core.load.load import ALL_SERIALIZABLE_MAPPINGS
+
+        ALL_SERIALIZABLE_MAPPINGS[tuple(cls.lc_id())] = tuple(cls.lc_id())
 
 
 def first(model: str | list[str]) -> str:

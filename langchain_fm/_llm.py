@@ -18,7 +18,7 @@ from pydantic import model_validator
 from fm_client import CompletionChunk, CompletionResponse, Route
 
 from ._answers import metadata, usage_metadata
-from ._config import CONFIG, LanguageModel, add_version, estimate_tokens
+from ._config import CONFIG, LanguageModel, add_version, allow_loading, estimate_tokens
 from ._errors import model_errors
 
 _Answer = tuple[CompletionResponse, Route | None]
@@ -64,7 +64,7 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        if self.streaming:
+        if self.streaming and not self._asks_for_several(kwargs):
             return _merged(list(self._stream(prompt, stop, run_manager, **kwargs)) for prompt in prompts)
         model, params = self._call(stop, kwargs)
 
@@ -85,7 +85,7 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        if self.streaming:
+        if self.streaming and not self._asks_for_several(kwargs):
             streams = (self._astream(prompt, stop, run_manager, **kwargs) for prompt in prompts)
             return _merged([[chunk async for chunk in stream] for stream in streams])
         model, params = self._call(stop, kwargs)
@@ -139,6 +139,9 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         return self._tracing_params("llm", stop, kwargs)
+
+
+allow_loading(FoundationModelLLM)
 
 
 async def _together(calls: list[Coroutine[Any, Any, _Answer]]) -> list[_Answer]:

@@ -91,6 +91,16 @@ def test_streaming_makes_invoke_stream(llm: Any, server: Any, sent: Any, drive: 
     assert sent()["stream"] is True
 
 
+@pytest.mark.parametrize("given", [{"n": 2}, {}])
+def test_several_completions_come_whole_from_a_model_that_streams(
+    given: Any, llm: Any, server: Any, drive: Any
+) -> None:
+    choices = [{"index": i, "text": text, "finish_reason": "stop"} for i, text in enumerate("ab")]
+    server.script("completions", reply(200, {"object": "text_completion", "choices": choices}))
+    result = drive(llm(streaming=True, **given)).generate(["Once"], **({} if given else {"n": 2}))
+    assert [generation.text for generation in result.generations[0]] == ["a", "b"]
+
+
 def test_several_completions_are_not_streamed(llm: Any, server: Any, drive: Any) -> None:
     with pytest.raises(ModelInvalidRequestError, match="n=2 cannot be streamed"):
         drive(llm(n=2)).stream("Once")
