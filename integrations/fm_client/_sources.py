@@ -127,7 +127,7 @@ class Sources:
 
     def _elsewhere(self, ranked: list[Values]) -> str:
         """Where else what is configured belongs: it is sent there only."""
-        hosts = dict.fromkeys(normalize_host(source["host"]) for source in ranked if source.get("host"))
+        hosts = dict.fromkeys(normalize_host(host) for source in ranked if (host := source.get("host")))
         others = [host for host in hosts if host != self.host]
         return f". What is configured is for {' and '.join(others)}, and goes nowhere else" if others else ""
 
