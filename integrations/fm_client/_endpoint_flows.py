@@ -10,6 +10,7 @@ from ._endpoint_calls import call, described, items, one
 from ._endpoint_scale import ScaleSpec, scaled_request, with_throughput
 from ._endpoint_wait import then_wait
 from ._routes import ENDPOINTS_PATH, endpoint_path
+from ._vendors import forget, note
 from ._waiting import WaitOptions, wait_options
 from ._wire import Flow
 from .types import Endpoint
@@ -19,9 +20,7 @@ from .types._base import JSONObject
 def list_endpoints(context: Context) -> Flow[list[Endpoint]]:
     """All endpoints that the caller may see, in short."""
     found = yield from call(context, "GET", ENDPOINTS_PATH, then=items(Endpoint, "endpoints"))
-    for endpoint in found:  # in short: what was said in full before stays
-        context.providers.setdefault(endpoint.name, endpoint.vendors)
-    return found
+    return [note(context.settings.host, endpoint, in_short=True) for endpoint in found]
 
 
 def create_endpoint(
@@ -59,7 +58,7 @@ def scale_endpoint(
 def delete_endpoint(context: Context, name: str) -> Flow[None]:
     """Delete an endpoint."""
     yield from call(context, "DELETE", endpoint_path(name), name=name, then=lambda reply: None)
-    context.providers.pop(name, None)
+    forget(context.settings.host, name)
 
 
 def _changed(context: Context, name: str, path: str, body: JSONObject, options: WaitOptions | None) -> Flow[Endpoint]:
