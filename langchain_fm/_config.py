@@ -223,8 +223,8 @@ class LanguageModel(Connection):
         model, params = self._call(stop, given)
         if self._asks_for_several(given):
             raise InvalidRequestError(
-                f"n={params['n']} cannot be streamed: LangChain's streams carry one answer. generate() gives all of them, "
-                "invoke() the first; for a stream leave n out, or pass n=1 to the call"
+                f"n={params['n']} cannot be streamed: LangChain's streams carry one answer. generate() gives all of "
+                "them, invoke() the first; for a stream leave n out, or pass n=1 to the call"
             )
         return model, params
 

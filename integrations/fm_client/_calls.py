@@ -67,7 +67,7 @@ class _Call:
 
     def asked(self, kind: str) -> ObservedCall:
         """What observers are told of it."""
-        return ObservedCall(kind, self.models, self.body, self.stream, providers=self.context.providers)
+        return ObservedCall(kind, self.models, self.body, self.stream, host=self.context.settings.host)
 
 
 def chat(context: Context, model: Models, messages: Messages, params: Mapping[str, Any]) -> Flow[ChatResponse]:

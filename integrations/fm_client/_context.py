@@ -46,8 +46,6 @@ class Context:
     """Endpoint -> optional fields that it answered with 400."""
     batch_limits: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Endpoint -> texts that it was found to take in one request, and until when that is believed."""
-    providers: dict[str, dict[str, str]] = field(default_factory=dict)
-    """External endpoint -> served entity -> whose model it is; of the endpoints that the service has described."""
 
     def budget(self, endpoint: str) -> Budget:
         """The retry budget of an endpoint ("" is the control plane's)."""

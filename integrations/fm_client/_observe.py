@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ._errors import APIError, StreamInterruptedError
+from ._vendors import vendor
 from ._wire import Attempt, Command, Done, Emit, Flow, step
 
 T = TypeVar("T")
@@ -31,18 +32,16 @@ class ObservedCall:
     stream: bool = False
     context: Context = field(default_factory=copy_context, repr=False, compare=False)
     """The context variables of where the call was made, which need not be where a stream is read."""
-    providers: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False, compare=False)
-    """External endpoint -> served entity -> whose model it is, as far as the client knows."""
+    host: str = field(default="", repr=False)
+    """The workspace."""
 
     def provider(self, endpoint: str, served: str | None = None) -> str | None:
         """Whose model an external endpoint, or one of its served entities, is, such as openai, azure or anthropic.
 
-        Known of endpoints that the client has got, listed, created or updated; else None. None also where it may be one
-        of several.
+        Known of endpoints that were got, listed, created or updated in this process; else None. None also where it may
+        be one of several.
         """
-        known = self.providers.get(endpoint, {})
-        vendors = {known[served]} if served and served in known else set(known.values())
-        return vendors.pop() if len(vendors) == 1 else None
+        return vendor(self.host, endpoint, served)
 
 
 class CallObserver:

@@ -125,7 +125,13 @@ class Sources:
             raise ConfigurationError(
                 f"auth_type {wanted!r} needs {' and '.join(_NEEDS[wanted][0])}: set them for {self.host}"
             )
-        raise ConfigurationError(NO_CREDENTIAL.format(host=self.host))
+        raise ConfigurationError(NO_CREDENTIAL.format(host=self.host) + self._elsewhere(ranked))
+
+    def _elsewhere(self, ranked: list[Values]) -> str:
+        """Where else what is configured belongs: it is sent there only."""
+        hosts = dict.fromkeys(normalize_host(host) for source in ranked if (host := source.get("host")))
+        others = [host for host in hosts if host != self.host]
+        return f". What is configured is for {' and '.join(others)}, and goes nowhere else" if others else ""
 
     def _fitting(self, found: Credential, given: Values) -> Credential:
         """`found`, unless the caller named a client and no secret: another one's login is not what they mean."""

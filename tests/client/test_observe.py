@@ -329,5 +329,15 @@ def test_a_list_of_endpoints_says_whose_models_they_are_and_takes_back_nothing(
     assert ["openai", "azure", "azure"] == found
 
 
+def test_of_an_endpoint_that_was_deleted_nothing_is_known(fm: Any, server: FaultServer, seen: list[Ledger]) -> None:
+    server.script("ep", WHOLE["chat"][0])
+    server.script("/api/2.0/serving-endpoints/ep", reply(200, AZURE), reply(200, {}))
+    fm.call("endpoints.get", "ep")
+    fm.chat("ep", "Hi")
+    assert "azure" == seen[-1].call.provider("ep")
+    fm.call("endpoints.delete", "ep")
+    assert seen[-1].call.provider("ep") is None
+
+
 def test_an_observed_call_shows_no_content_in_its_repr() -> None:
     assert "secret" not in repr(ObservedCall("chat", ("ep",), {"messages": ["secret"]}))

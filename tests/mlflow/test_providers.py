@@ -1,4 +1,4 @@
-"""A span says whose model answered, where the client knows it; nothing is asked for that."""
+"""A span says whose model answered, where the process knows it; nothing is asked for that."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from deployments_api import CHAT, user
+from deployments_api import CHAT, client_of, user
 from fault_server import DONE, FaultServer, chat, chunked, embeddings, reply, words
 from traces import Traces
 
@@ -47,14 +47,28 @@ def test_the_target_knows_the_provider_of_an_endpoint_that_it_has_made(
     assert ("openai", "gpt-4o-2024-08-06", gpt) == (found[PROVIDER], found["mlflow.llm.model"], found["fm.endpoint"])
 
 
-def test_a_client_knows_the_provider_once_the_endpoint_was_looked_at(
+def test_every_client_knows_the_provider_once_one_has_looked_at_the_endpoint(
+    server: FaultServer, traces: Traces
+) -> None:
+    server.script("ep", reply(200, chat()))
+    server.script("/api/2.0/serving-endpoints/ep", reply(200, described("anthropic")))
+    with Client(server.host, "token-for-tests") as fm:
+        fm.chat("ep", "Hi")
+        client_of(server).get_endpoint("ep")
+        fm.chat("ep", "Hi")
+    assert ["databricks", "anthropic"] == [span.attributes[PROVIDER] for span in traces.all()][::-1]
+
+
+def test_langchains_model_knows_the_provider_once_it_has_asked_for_its_profile(
     client: FoundationModelDeploymentClient, gpt: str, traces: Traces
 ) -> None:
-    with Client() as fm:
-        fm.chat(gpt, "Hi")
-        fm.endpoints.get(gpt)
-        fm.chat(gpt, "Hi")
-    assert ["databricks", "openai"] == [span.attributes[PROVIDER] for span in traces.all()][::-1]
+    pytest.importorskip("langchain_core")
+    from langchain_fm import ChatFoundationModel
+
+    model = ChatFoundationModel(model=gpt)
+    model.load_profile()
+    model.invoke("Hi")
+    assert "openai" == traces.only().attributes[PROVIDER]
 
 
 def test_llama_index_asks_what_an_endpoint_serves_and_so_knows_the_provider(
