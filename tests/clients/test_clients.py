@@ -18,6 +18,7 @@ UNCHANGED = Path(__file__).parent / "unchanged"
 CLIENTS = {
     "databricks_sdk": "databricks-sdk",
     "mlflow_databricks": "mlflow",
+    "openai_responses": "openai",
     "openai_sdk": "openai",
 }
 """Their tests -> the environment in which these run."""

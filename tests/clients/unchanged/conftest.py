@@ -25,15 +25,17 @@ class Address:
     def send(self, method: str, path: str, body: Any) -> Any:
         """Ask the management API, for what a client has no words for."""
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        request = urllib.request.Request(self.host + path, json.dumps(body).encode(), headers, method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        data = json.dumps(body).encode()
+        request = urllib.request.Request(self.host + path, data, headers, method=method)  # noqa: S310 - this machine
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - likewise
             return json.load(answer)
 
     def create(self, name: str, **more: Any) -> str:
         """An endpoint with provisioned throughput, there at once."""
         entity = {"entity_name": "main.default.llama", "entity_version": "1", "max_provisioned_throughput": 980}
         tags = [{"key": "fm_deploy_seconds", "value": "0"}, *more.pop("tags", [])]
-        config = {"served_entities": [{**entity, **more}]}
+        given = {name: value for name, value in {**entity, **more}.items() if value is not None}
+        config = {"served_entities": [given]}
         made: dict[str, str] = self.send(
             "POST", "/api/2.0/serving-endpoints", {"name": name, "config": config, "tags": tags}
         )
