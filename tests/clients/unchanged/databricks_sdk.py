@@ -7,19 +7,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-
-from fm_workspace import Workspace
-
-sdk = pytest.importorskip("databricks.sdk")
-serving = pytest.importorskip("databricks.sdk.service.serving")
-errors = pytest.importorskip("databricks.sdk.errors")
+from databricks import sdk
+from databricks.sdk import errors
+from databricks.sdk.service import serving
 
 LLAMA, GTE = "databricks-meta-llama-3-3-70b-instruct", "databricks-gte-large-en"
 PATIENCE = timedelta(seconds=30)
 
 
 @pytest.fixture
-def databricks(workspace: Workspace) -> Any:
+def databricks() -> Any:
     return sdk.WorkspaceClient()
 
 
@@ -116,9 +113,9 @@ def test_it_reads_metrics_logs_and_the_description(databricks: Any, endpoint: st
     assert b"invocations" in databricks.serving_endpoints.get_open_api(endpoint).contents.read()
 
 
-def test_an_external_model_shows_no_key(databricks: Any, shared: Workspace) -> None:
+def test_an_external_model_shows_no_key(databricks: Any, workspace: Any) -> None:
     config = serving.OpenAiConfig(
-        openai_api_base=f"{shared.host}/serving-endpoints", openai_api_key_plaintext=shared.token
+        openai_api_base=f"{workspace.host}/serving-endpoints", openai_api_key_plaintext=workspace.token
     )
     model = serving.ExternalModel(
         provider=serving.ExternalModelProvider.OPENAI, name=LLAMA, task="llm/v1/chat", openai_config=config
@@ -130,7 +127,7 @@ def test_an_external_model_shows_no_key(databricks: Any, shared: Workspace) -> N
         timeout=PATIENCE,
     )
     shown = databricks.serving_endpoints.get("sdk-external")
-    assert shared.token not in str(shown.as_dict())
+    assert workspace.token not in str(shown.as_dict())
     answer = databricks.serving_endpoints.query("sdk-external", messages=[said("user", "Hello")])
     assert answer.choices[0].message.content
     databricks.serving_endpoints.delete("sdk-external")
@@ -160,9 +157,9 @@ def test_a_name_that_is_taken_is_its_own_error(databricks: Any, endpoint: str) -
         )
 
 
-def test_a_wrong_token_is_its_own_error(shared: Workspace) -> None:
+def test_a_wrong_token_is_its_own_error(workspace: Any) -> None:
     with pytest.raises(errors.Unauthenticated):
-        list(sdk.WorkspaceClient(host=shared.host, token="wrong-token-for-tests").serving_endpoints.list())
+        list(sdk.WorkspaceClient(host=workspace.host, token="wrong-token-for-tests").serving_endpoints.list())
 
 
 @pytest.mark.filterwarnings("ignore:get_open_ai_client:DeprecationWarning")
