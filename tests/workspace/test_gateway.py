@@ -44,6 +44,24 @@ def test_calls_over_the_limit_are_refused(api: Api, route: str) -> None:
     assert 1 <= int(answer.headers["retry-after"]) <= 60
 
 
+@pytest.mark.parametrize("route", ["ai-gateway", "rate-limits"])
+@pytest.mark.parametrize(
+    ("limit", "says"),
+    [
+        ({}, "needs calls or tokens"),
+        ({"key": "user_group", "calls": 1}, "key user_group needs a principal"),
+        ({"key": "service_principal", "calls": 1, "principal": ""}, "key service_principal needs a principal"),
+        ({"key": "endpoint", "calls": 1, "principal": "ada"}, "takes no principal"),
+        ({"calls": 1, "principal": "ada"}, "takes no principal"),
+    ],
+)
+def test_a_limit_that_would_limit_nothing_is_refused(api: Api, route: str, limit: Any, says: str) -> None:
+    body = {"rate_limits": [{"renewal_period": "minute", **limit}]}
+    answer = api.http.put(f"{CONTROL}/{CHAT}/{route}", json=body)
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert says in answer.json()["message"]
+
+
 def test_tokens_over_the_limit_are_refused_before_they_are_spent(api: Api) -> None:
     name = api.created("frugal", ai_gateway={"rate_limits": [{"tokens": 100, **PER_MINUTE}]})
     assert api.query(name, {**HELLO, "max_tokens": 90}).status_code == 200
