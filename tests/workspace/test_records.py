@@ -12,7 +12,7 @@ from workspace_api import CHAT, CONTROL, GTE, Api, external
 
 from fm_workspace import _records
 from fm_workspace._database import Database
-from fm_workspace._records import USAGE, Records
+from fm_workspace._records import INFERENCE, USAGE, Records
 
 Start = Callable[..., Api]
 TRACKED = {
@@ -159,3 +159,15 @@ def test_the_oldest_rows_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found[-1] == 999
     assert len(found) <= 100 + _records.SPARE_ROWS
     assert found == list(range(found[0], 1_000))
+
+
+def test_large_rows_give_way_earlier(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_records, "MAX_CHARS", 10_000)
+    monkeypatch.setattr(_records, "SPARE_CHARS", 5_000)
+    records = Records(Database())
+    for number in range(100):
+        records.add(INFERENCE, "x", {"number": number, "response": "x" * 1_000})
+        records.add(USAGE, "x", {"number": number})
+    found: list[Any] = [row["number"] for row in records.rows(INFERENCE)]
+    assert (5 <= len(found) <= 15, found) == (True, list(range(found[0], 100)))
+    assert len(records.rows(USAGE)) == 100
