@@ -118,7 +118,7 @@ def _add_settings(router: APIRouter, registry: Registry) -> None:
 def _add_reports(router: APIRouter, registry: Registry, metrics: Metrics) -> None:
     @router.get("/{name}/metrics", response_class=PlainTextResponse)
     async def get_metrics(name: str) -> PlainTextResponse:
-        return PlainTextResponse(metrics.text(registry.get(name).name))
+        return PlainTextResponse(metrics.text(registry.get(name).id, name))
 
     @router.get("/{name}/openapi")
     async def get_openapi(name: str) -> JSONObject:
