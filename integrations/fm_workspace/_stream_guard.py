@@ -6,10 +6,12 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 
 from ._engine import JSONObject
+from ._errors import ServiceError
 from ._guardrails import check_output
 from ._lifecycle import Endpoint
 from ._texts import Key, Piece, event_of, line_of, pieces
 
+MAX_HELD_BYTES = 64 * 1024 * 1024
 _NAMES = ("type", "item_id", "output_index", "content_index", "summary_index")
 """Which text an event of the Responses API is about."""
 
@@ -19,7 +21,12 @@ async def guarded(endpoint: Endpoint, source: AsyncIterator[bytes]) -> AsyncIter
 
     Masked texts come in one piece, in place of their first.
     """
-    lines = b"".join([chunk async for chunk in source]).split(b"\n")
+    held = bytearray()
+    async for chunk in source:
+        held += chunk
+        if len(held) > MAX_HELD_BYTES:
+            raise ServiceError(502, "EXTERNAL_MODEL_ERROR", "The answer is longer than guardrails can look into.")
+    lines = bytes(held).split(b"\n")
     events = [event_of(line) for line in lines]
     texts: defaultdict[Key, list[Piece]] = defaultdict(list)
     for event in filter(None, events):
