@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -168,3 +169,39 @@ def test_it_hands_out_an_openai_client(databricks: Any) -> None:
     answer = client.chat.completions.create(model=LLAMA, messages=[{"role": "user", "content": "Hello"}])
     assert answer.choices[0].message.content
     client.close()
+
+
+def test_it_sets_permissions_and_meets_them(databricks: Any, endpoint: str, shared: Workspace) -> None:
+    def as_user(name: str) -> Any:
+        return sdk.WorkspaceClient(host=shared.host, token=shared.issue_token(name)).serving_endpoints
+
+    level, identity = serving.ServingEndpointPermissionLevel, databricks.serving_endpoints.get(endpoint).id
+    request = serving.ServingEndpointAccessControlRequest(user_name="ada", permission_level=level.CAN_QUERY)
+    databricks.serving_endpoints.set_permissions(identity, access_control_list=[request])
+    assert as_user("ada").query(endpoint, messages=[said("user", "Hello")]).choices
+    assert as_user("ada").get(endpoint).permission_level.value == "CAN_QUERY"
+    with pytest.raises(errors.PermissionDenied):
+        as_user("ada").delete(endpoint)
+    with pytest.raises(errors.PermissionDenied):
+        as_user("bob").query(endpoint, messages=[said("user", "Hello")])
+    databricks.serving_endpoints.set_permissions(identity, access_control_list=[])
+
+
+def test_it_gives_others_access_to_secrets(databricks: Any, shared: Workspace) -> None:
+    workspace = pytest.importorskip("databricks.sdk.service.workspace")
+    ada = sdk.WorkspaceClient(host=shared.host, token=shared.issue_token("ada")).secrets
+    databricks.secrets.create_scope("sdk-shared")
+    databricks.secrets.put_secret("sdk-shared", "key", string_value="value")
+    with pytest.raises(errors.PermissionDenied):
+        ada.get_secret("sdk-shared", "key")
+    databricks.secrets.put_acl("sdk-shared", "ada", workspace.AclPermission.READ)
+    assert base64.b64decode(ada.get_secret("sdk-shared", "key").value) == b"value"
+    assert [(acl.principal, acl.permission.value) for acl in databricks.secrets.list_acls("sdk-shared")] == [
+        ("ada", "READ"),
+        ("local-user", "MANAGE"),
+    ]
+    assert databricks.secrets.get_acl("sdk-shared", "ada").permission is workspace.AclPermission.READ
+    databricks.secrets.delete_acl("sdk-shared", "ada")
+    with pytest.raises(errors.PermissionDenied):
+        list(ada.list_secrets("sdk-shared"))
+    databricks.secrets.delete_scope("sdk-shared")
