@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pickle
 import subprocess
@@ -26,14 +27,21 @@ LATE = (
     ("fm_client._oauth", "concurrent.futures"),  # for tokens that are fetched
 )
 ASKED = {
-    "Client": "fm.chat('ep', 'Hi'), list(fm.stream_chat('ep', 'Hi'))",
+    "Client": "fm.chat('ep', 'Hi'), list(fm.stream_chat('st', 'Hi')), fm.embed('em', 'Hi')",
     "AsyncClient": "asyncio.run(both())",
 }
 BOTH = """
 async def both():
     await fm.chat('ep', 'Hi')
-    return [chunk async for chunk in fm.stream_chat('ep', 'Hi')]
+    [chunk async for chunk in fm.stream_chat('st', 'Hi')]
+    await fm.embed('em', 'Hi')
 """
+
+
+def script(server: FaultServer) -> None:
+    server.script("ep", reply(200, chat()))
+    server.script("st", chunked(*words("Hel", "lo"), DONE))
+    server.script("em", reply(200, embeddings([[1.0, 0.0]])))
 
 
 def run(code: str, *, stdin: bytes = b"") -> str:
@@ -41,6 +49,7 @@ def run(code: str, *, stdin: bytes = b"") -> str:
     return done.stdout.decode()
 
 
+@functools.cache
 def modules_after(code: str) -> set[str]:
     return set(run(f"{code}\nimport sys; print(*sys.modules)").split())
 
@@ -59,9 +68,7 @@ def test_importing_loads_little_more_than_httpx_and_pydantic() -> None:
 
 
 def test_a_sync_client_never_needs_asyncio(server: FaultServer) -> None:
-    server.script("ep", reply(200, chat()))
-    server.script("st", chunked(*words("Hel", "lo"), DONE))
-    server.script("em", reply(200, embeddings([[1.0, 0.0]])))
+    script(server)
     code = f"""
 import sys
 from fm_client import Client
@@ -75,7 +82,7 @@ print("asyncio" in sys.modules)
 @pytest.mark.parametrize("kind", ASKED)
 def test_a_client_that_is_made_has_what_its_requests_need(server: FaultServer, kind: str) -> None:
     """A child forked while another thread imports it would wait for it for ever."""
-    server.script("ep", reply(200, chat()), chunked(*words("Hello"), DONE))
+    script(server)
     code = f"""
 import asyncio, sys
 from fm_client import {kind}
@@ -99,7 +106,6 @@ print(*set(sys.modules) - before)
         ("from fm_client import HTTP as found", "fm_client._http"),
         ("from fm_client import environment_proxy as found", "fm_client._network"),
         ("from fm_client import parse_metrics as found", "fm_client._metrics"),
-        ("from fm_client import show_tool_media as found", "fm_client._tool_media"),
         ("from fm_client import catalog; found = catalog.HostedModel", "fm_client._catalog_data"),
         ("from fm_client import *; found = OpenAIConfig", "fm_client.types.external"),
     ],
