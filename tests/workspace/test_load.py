@@ -185,7 +185,7 @@ def when(ask: Callable[[], Any], fits: Callable[[Any], bool]) -> Any:
 
 def test_the_management_api_holds_each_user_to_a_rate(start: Start) -> None:
     api = start(limits=Limits(control_rate=2))
-    answers = [api.http.get(CONTROL) for _ in range(30)]
+    answers = [api.http.get(CONTROL) for _ in range(60)]
     refused = [answer for answer in answers if answer.status_code == 429]
     assert len(refused) >= 5
     assert refused[0].json()["error_code"] == "RESOURCE_EXHAUSTED"
