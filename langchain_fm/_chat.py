@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # naming them is not worth their import: callbacks before mod
     from ._configurable import ConfigurableChatModel
 
 _blocks.register()
+allow_loading()
 
 
 def _wire(messages: list[BaseMessage], params: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -234,6 +235,3 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         return profile_of_name(first(self.model))
-
-
-allow_loading(ChatFoundationModel)

@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Any, Self, cast
 
 from langchain_core.language_models.base import LangSmithParams
-from langchain_core.load.serializable import Serializable
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from fm_client import (
@@ -26,6 +25,9 @@ from fm_client import (
 from ._arguments import renamed
 
 PROVIDER = "databricks"
+NAMESPACE = ("langchain_fm",)
+SERIALISED = ("ChatFoundationModel", "FoundationModelLLM")
+"""By name: one of them is imported when it is asked for."""
 CHARS_PER_TOKEN = 4
 """A common rule of thumb for English text; other scripts are counted as one token for each character."""
 
@@ -118,7 +120,7 @@ class Connection(BaseModel):
     @classmethod
     def get_lc_namespace(cls) -> list[str]:
         """Where a serialised model is found again: the front door, not the private module."""
-        return ["langchain_fm"]
+        return [*NAMESPACE]
 
     @property
     def _target(self) -> dict[str, Any]:
@@ -217,7 +219,7 @@ class LanguageModel(Connection):
         model, params = self._call(stop, given)
         if self._asks_for_several(given):
             raise InvalidRequestError(
-                f"n={params['n']} cannot be streamed: LangChain's streams carry one answer. generate() gives all of them, "
+                f"n={params['n']} cannot be streamed: LangChain's streams carry one answer. generate() gives all, "
                 "invoke() the first; for a stream leave n out, or pass n=1 to the call"
             )
         return model, params
@@ -263,15 +265,15 @@ REQUEST_FIELDS = frozenset({
 """Fields of the constructor that are sent with every request."""
 
 
-def allow_loading(cls: type[Serializable]) -> None:
-    """Put a class on LangChain's list of what `load(…, allowed_objects="all")` makes, which has no function for it.
+def allow_loading() -> None:
+    """Put our models on LangChain's list of what `load(…, allowed_objects="all")` makes, which has no function for it.
 
     Whoever loads still has to name this package in `valid_namespaces`, so that nobody else's data can make one.
     """
     with suppress(ImportError):  # without such a list, classes can be named: allowed_objects=[…]
         from langchain_core.load.load import ALL_SERIALIZABLE_MAPPINGS
 
-        ALL_SERIALIZABLE_MAPPINGS[tuple(cls.lc_id())] = tuple(cls.lc_id())
+        ALL_SERIALIZABLE_MAPPINGS.update({(*NAMESPACE, name): (*NAMESPACE, name) for name in SERIALISED})
 
 
 def first(model: str | list[str]) -> str:

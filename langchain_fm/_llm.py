@@ -18,7 +18,7 @@ from pydantic import model_validator
 from fm_client import CompletionChunk, CompletionResponse, Route
 
 from ._answers import metadata, usage_metadata
-from ._config import CONFIG, LanguageModel, add_version, allow_loading, estimate_tokens
+from ._config import CONFIG, LanguageModel, add_version, estimate_tokens
 from ._errors import model_errors
 
 _Answer = tuple[CompletionResponse, Route | None]
@@ -145,9 +145,6 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         return self._tracing_params("llm", stop, kwargs)
-
-
-allow_loading(FoundationModelLLM)
 
 
 async def _together(calls: list[Coroutine[Any, Any, _Answer]]) -> list[_Answer]:

@@ -49,6 +49,17 @@ def test_the_completion_model_is_imported_when_it_is_asked_for() -> None:
     assert "has no attribute 'Nothing'" in run("import langchain_fm; langchain_fm.Nothing").stderr
 
 
+def test_what_was_serialised_elsewhere_loads_where_the_package_is_imported() -> None:
+    serialised = {
+        "lc": 1,
+        "type": "constructor",
+        "id": ["langchain_fm", "FoundationModelLLM"],
+        "kwargs": {"model": "e"},
+    }
+    code = f"from langchain_core.load import load; print(type(load({serialised}, allowed_objects='all', valid_namespaces=['langchain_fm'])))"
+    assert "FoundationModelLLM" in run(f"import langchain_fm; {code}").stdout
+
+
 def test_a_missing_langchain_core_is_told_with_its_cure() -> None:
     done = run("import sys; sys.modules['langchain_core'] = None; import langchain_fm")
     assert 'langchain_fm needs langchain-core: pip install "fm-integrations[langchain]"' in done.stderr
