@@ -89,8 +89,10 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
         with model_errors():
             client, began = self.clients.sync, time.monotonic()
             response = client.chat(model, _wire(messages, params), **params)
-            left = self._left(client, params, began)
-            return chat_result(response, client.endpoints.route(response.endpoint, left))
+            route = None
+            if self._must_ask(response.endpoint):
+                route = client.endpoints.route(response.endpoint, self._left(client, params, began))
+            return chat_result(response, route)
 
     async def _agenerate(
         self,
@@ -103,8 +105,10 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
         with model_errors():
             client, began = self.clients.aio, time.monotonic()
             response = await client.chat(model, _wire(messages, params), **params)
-            left = self._left(client, params, began)
-            return chat_result(response, await client.endpoints.route(response.endpoint, left))
+            route = None
+            if self._must_ask(response.endpoint):
+                route = await client.endpoints.route(response.endpoint, self._left(client, params, began))
+            return chat_result(response, route)
 
     def _stream(
         self,
@@ -118,7 +122,7 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
             model, params = self._stream_call(stop, kwargs)
             client, route = self.clients.sync, None
             for piece in client.stream_chat(model, _wire(messages, params), **params):
-                if piece.response is not None:
+                if piece.response is not None and self._must_ask(piece.endpoint):
                     route = client.endpoints.route(piece.endpoint, self._left(client, params))
                 if (chunk := reader.read(piece, route)) is not None:
                     if run_manager:
@@ -137,7 +141,7 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
             model, params = self._stream_call(stop, kwargs)
             client, route = self.clients.aio, None
             async for piece in client.stream_chat(model, _wire(messages, params), **params):
-                if piece.response is not None:
+                if piece.response is not None and self._must_ask(piece.endpoint):
                     route = await client.endpoints.route(piece.endpoint, self._left(client, params))
                 if (chunk := reader.read(piece, route)) is not None:
                     if run_manager:
@@ -225,7 +229,14 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
 
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> builtins.dict[str, Any]:
         model, params = self._call(stop, kwargs)
-        return {**self._dict_for_compat(), **kwargs, **params, "model": model}
+        return {
+            "host": self.host,
+            "config_profile": self.config_profile,
+            "_type": self._llm_type,
+            **kwargs,
+            **params,
+            "model": model,
+        }
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         return self._tracing_params("chat", stop, kwargs)

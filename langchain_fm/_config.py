@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from fm_client import (
     InvalidRequestError,
     Timeout,
     __version__,
+    catalog,
 )
 
 from ._arguments import renamed
@@ -54,8 +56,8 @@ class Connection(BaseModel):
     max_retries: int | None = None
     """Repeats after the first attempt, 0 to 20 (default 2)."""
 
-    _clients: Clients | None = PrivateAttr(default=None)
-    _opened_with: tuple[Any, ...] = PrivateAttr(default=())
+    _opened: tuple[tuple[Any, ...], Clients] | None = PrivateAttr(default=None)
+    """The clients, and what they were made of: one attribute, since pydantic takes long to find such."""
 
     def model_post_init(self, context: Any, /) -> None:
         """Keep LangChain's own hook: pydantic would put its own, for the private attributes, in front of it."""
@@ -76,16 +78,20 @@ class Connection(BaseModel):
     @property
     def clients(self) -> Clients:
         """The clients, sync and async; opened when first used."""
+        return self._open()[1]
+
+    def _open(self) -> tuple[tuple[Any, ...], Clients]:
+        opened = self._opened
         wanted = (self.host, self.token, self.config_profile, self.client, self.timeout, self.max_retries)
-        if self._clients is None or wanted != self._opened_with:  # also after `model_copy(update=…)`
-            self._clients, self._opened_with = self._connect(), wanted
-        return self._clients
+        if opened is None or wanted != opened[0]:  # also after `model_copy(update=…)`
+            opened = self._opened = wanted, self._connect()
+        return opened
 
     def share_connections(self, other: Connection) -> None:
         """Use the clients of `other` if they are of the same workspace and settings."""
-        clients = other.clients
-        if self._opened_with == other._opened_with:
-            self._clients = clients
+        theirs = other._open()
+        if self._open()[0] == theirs[0]:
+            self._opened = theirs
 
     def close(self) -> None:
         """Close the connections of the sync half, for good; copies share them. A given `client` is left open."""
@@ -151,7 +157,7 @@ class Connection(BaseModel):
         state = super().__getstate__()
         fields = {**state["__dict__"], "token": None}
         fields.pop("_serialized", None)
-        private = {**(state["__pydantic_private__"] or {}), "_clients": None, "_opened_with": ()}
+        private = {**(state["__pydantic_private__"] or {}), "_opened": None}
         return {**state, "__dict__": fields, "__pydantic_private__": private}
 
 
@@ -188,9 +194,8 @@ class LanguageModel(Connection):
     @property
     def _sampling(self) -> dict[str, Any]:
         """The constructor's request fields that are set."""
-        fields = type(self).model_fields.keys() & REQUEST_FIELDS
-        given = {name: getattr(self, name) for name in sorted(fields)}
-        return {name: value for name, value in given.items() if value not in (None, [])}
+        given = [(name, getattr(self, name)) for name in _request_fields(type(self))]
+        return {name: value for name, value in given if value is not None and value != []}
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
@@ -227,13 +232,12 @@ class LanguageModel(Connection):
     def _asks_for_several(self, given: Mapping[str, Any]) -> bool:
         return given.get("n", self.n) not in (None, 1)
 
-    def _left(self, client: Client | AsyncClient, params: Mapping[str, Any], began: float | None = None) -> float:
-        """Seconds that a call may still take, to learn by which route it was served; 0 if it is not to ask.
+    def _must_ask(self, endpoint: str) -> bool:
+        """Whether an endpoint is to be asked for its route. Those of the catalog are hosted, without the control plane."""
+        return self.look_up_route and catalog.get(endpoint) is None
 
-        A stream has no limit as a whole: without `began` it is that of a call.
-        """
-        if not self.look_up_route:
-            return 0.0
+    def _left(self, client: Client | AsyncClient, params: Mapping[str, Any], began: float | None = None) -> float:
+        """Seconds that a call may still take to learn by which route it was served; a stream has no limit as a whole."""
         timeout = params.get("timeout") or client.settings.timeout
         total = timeout.total if isinstance(timeout, Timeout) else timeout
         spent = 0.0 if began is None else time.monotonic() - began
@@ -263,6 +267,12 @@ REQUEST_FIELDS = frozenset({
     "custom_inputs",
 })  # fmt: skip
 """Fields of the constructor that are sent with every request."""
+
+
+@functools.lru_cache(maxsize=64)
+def _request_fields(cls: type[BaseModel]) -> tuple[str, ...]:
+    """Those that a class has; LangChain asks for them several times in a call."""
+    return tuple(sorted(cls.model_fields.keys() & REQUEST_FIELDS))
 
 
 def allow_loading() -> None:

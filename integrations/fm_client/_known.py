@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from . import _catalog as catalog
 from ._context import Context
-from ._endpoint_calls import one
+from ._endpoint_calls import described, one
 from ._errors import FMError, NotFoundError, PermissionDeniedError
 from ._retry import exchange, returning
 from ._routes import Route, endpoint_path
@@ -76,8 +76,9 @@ def _ask(context: Context, key: tuple[str, str], path: str, within: float) -> Fl
         limits = Timeout(connect=within, read=within, total=within)
         # Under a name of its own, so that a 429 for this does not hold up the control plane.
         request = context.request("GET", path, endpoint="(looks)", timeout=limits)
-        described = yield from exchange(context, request, then=returning(one(Endpoint)), max_retries=0)
-        look.route, kept = described.route, KEEP_SECONDS
+        then = returning(described(context, one(Endpoint)))  # so that observers are told whose model it is
+        endpoint = yield from exchange(context, request, then=then, max_retries=0)
+        look.route, kept = endpoint.route, KEEP_SECONDS
     except (NotFoundError, PermissionDeniedError):
         kept = KEEP_SECONDS
     except FMError:

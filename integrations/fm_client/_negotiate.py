@@ -40,13 +40,12 @@ _OURS = ("stream_options", "encoding_format", TOGETHER)
 """How things are sent, not what is said: their loss is none to the caller."""
 _NEEDED_BY = {"logprobs": ("top_logprobs",)}
 """What has no meaning without a field."""
-_VALUES = re.compile(r"supported values|allowed values|must be one of|invalid value", re.IGNORECASE)
-_REFUSAL = re.compile(
-    r"unknown field|unrecogni[sz]ed|unsupported|not supported|does not support|doesn't support|not permitted|"
-    r"extra inputs|unexpected|not allowed|no longer support|deprecated",
-    re.IGNORECASE,
+_VALUES = r"(?i)supported values|allowed values|must be one of|invalid value"
+_REFUSAL = (
+    r"(?i)unknown field|unrecogni[sz]ed|unsupported|not supported|does not support|doesn't support|not permitted|"
+    r"extra inputs|unexpected|not allowed|no longer support|deprecated"
 )
-_SEVERAL_CALLS = re.compile(r"multiple tool calls (?:are |is )?not supported", re.IGNORECASE)
+_SEVERAL_CALLS = r"(?i)multiple tool calls (?:are |is )?not supported"
 
 
 class DroppedParameterWarning(UserWarning):
@@ -82,9 +81,9 @@ def negotiated(
 
 def refused_field(message: str, body: Mapping[str, Any]) -> str | None:
     """The optional field of `body` that an error message refuses by name, or the form of its tool calls."""
-    if _SEVERAL_CALLS.search(message) and has(body, TOGETHER):
+    if re.search(_SEVERAL_CALLS, message) and has(body, TOGETHER):
         return TOGETHER
-    if _VALUES.search(message):
+    if re.search(_VALUES, message):
         return None
     return next((name for name in DROPPABLE if has(body, name) and _refuses(message, name)), None)
 
@@ -100,7 +99,7 @@ def _refuses(message: str, name: str) -> bool:
         rf"\bsupport(?:s|ed)?\W{{1,3}}(?:the )?[\"'`]?{name}\b",
         rf"\b{name}\b.*only the default",
     )
-    refusing = _REFUSAL.search(message) is not None
+    refusing = re.search(_REFUSAL, message) is not None
     return refusing and any(re.search(way, message, re.IGNORECASE | re.DOTALL) for way in ways)
 
 
