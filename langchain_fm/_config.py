@@ -233,11 +233,11 @@ class LanguageModel(Connection):
         return given.get("n", self.n) not in (None, 1)
 
     def _must_ask(self, endpoint: str) -> bool:
-        """Whether an endpoint is to be asked for its route. Those of the catalog are hosted, without the control plane."""
+        """Whether an endpoint is to be asked for its route; those of the catalog are hosted."""
         return self.look_up_route and catalog.get(endpoint) is None
 
     def _left(self, client: Client | AsyncClient, params: Mapping[str, Any], began: float | None = None) -> float:
-        """Seconds that a call may still take to learn by which route it was served; a stream has no limit as a whole."""
+        """Seconds that a call may still take, to learn its route; a stream has no limit as a whole."""
         timeout = params.get("timeout") or client.settings.timeout
         total = timeout.total if isinstance(timeout, Timeout) else timeout
         spent = 0.0 if began is None else time.monotonic() - began
