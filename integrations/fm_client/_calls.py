@@ -20,7 +20,6 @@ from ._errors import (
     ServerError,
     TLSError,
 )
-from ._items_parser import ItemStreamParser, items_response
 from ._names import explain
 from ._negotiate import negotiated
 from ._observe import ObservedCall, observed
@@ -74,7 +73,7 @@ class _Call:
 def chat(context: Context, model: Models, messages: Messages, params: Mapping[str, Any]) -> Flow[ChatResponse]:
     """The flow of a whole chat answer. Bad arguments raise at once."""
     call = _Call.of(context, model, chat_body(messages, params), params, stream=False)
-    return observed(call.asked("chat"), _whole(call, items_response if call.responses else chat_response))
+    return observed(call.asked("chat"), _whole(call, _chat_parser(call)))
 
 
 def complete(context: Context, model: Models, prompt: Any, params: Mapping[str, Any]) -> Flow[CompletionResponse]:
@@ -105,6 +104,22 @@ def endpoint_names(model: Models) -> tuple[str, ...]:
     return tuple(check_endpoint_name(name) for name in names)
 
 
+def _chat_parser(call: _Call) -> Callable[[Reply, str], ChatResponse]:
+    if not call.responses:
+        return chat_response
+    from ._items_parser import items_response  # an API that most programs never ask
+
+    return items_response
+
+
+def _stream_parser(call: _Call) -> type[StreamParser]:
+    if not call.responses:
+        return StreamParser
+    from ._items_parser import ItemStreamParser
+
+    return ItemStreamParser
+
+
 def _whole(call: _Call, parse: Callable[[Reply, str], S]) -> Flow[S]:
     def then(endpoint: str) -> Callable[[Reply], Flow[S]]:
         return returning(lambda reply: parse(reply, endpoint))
@@ -114,13 +129,12 @@ def _whole(call: _Call, parse: Callable[[Reply, str], S]) -> Flow[S]:
 
 
 def _streamed(call: _Call, chunk_type: type[ChatChunk | CompletionChunk]) -> Flow[None]:
-    settings = call.context.settings
+    settings, parser_type = call.context.settings, _stream_parser(call)
 
     def then(endpoint: str) -> Callable[[Reply], Flow[_Opened]]:
         def parser(reply: Reply) -> StreamParser:
             limit = settings.max_event_bytes
-            cls = ItemStreamParser if call.responses else StreamParser
-            return cls(chunk_type, reply, endpoint, stream_end=settings.stream_end, limit=limit)
+            return parser_type(chunk_type, reply, endpoint, stream_end=settings.stream_end, limit=limit)
 
         return lambda reply: _open(call, reply, parser(reply))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from . import _known, _vendors
 from ._context import Context
 from ._endpoint_bodies import ConfigSpec, EndpointSpec, create_request, update_request
 from ._endpoint_calls import call, described, items, one
 from ._endpoint_scale import ScaleSpec, scaled_request, with_throughput
 from ._endpoint_wait import then_wait
 from ._routes import ENDPOINTS_PATH, endpoint_path
-from ._vendors import forget, note
 from ._waiting import WaitOptions, wait_options
 from ._wire import Flow
 from .types import Endpoint
@@ -20,7 +20,7 @@ from .types._base import JSONObject
 def list_endpoints(context: Context) -> Flow[list[Endpoint]]:
     """All endpoints that the caller may see, in short."""
     found = yield from call(context, "GET", ENDPOINTS_PATH, then=items(Endpoint, "endpoints"))
-    return [note(context.settings.host, endpoint, in_short=True) for endpoint in found]
+    return [_vendors.note(context.settings.host, endpoint, in_short=True) for endpoint in found]
 
 
 def create_endpoint(
@@ -58,7 +58,8 @@ def scale_endpoint(
 def delete_endpoint(context: Context, name: str) -> Flow[None]:
     """Delete an endpoint."""
     yield from call(context, "DELETE", endpoint_path(name), name=name, then=lambda reply: None)
-    forget(context.settings.host, name)
+    _known.forget(context, name)
+    _vendors.forget(context.settings.host, name)
 
 
 def _changed(context: Context, name: str, path: str, body: JSONObject, options: WaitOptions | None) -> Flow[Endpoint]:
@@ -69,4 +70,5 @@ def _changed(context: Context, name: str, path: str, body: JSONObject, options: 
         body = yield from with_throughput(context, body)
     then = described(context, one(Endpoint, name))
     endpoint = yield from call(context, "PUT", path, body, name=name, then=then)
+    _known.forget(context, name)
     return (yield from then_wait(context, endpoint, options))

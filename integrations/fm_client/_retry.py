@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from email.utils import parsedate_to_datetime
 from typing import TypeVar, cast
 
 from ._context import Context
@@ -340,7 +339,13 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         if _NUMBER.match(value):
             return float(value) / unit
     value = headers.get("retry-after", "")
+    return _seconds_to(value, now) if value else None
+
+
+def _seconds_to(date: str, now: float) -> float | None:
+    from email.utils import parsedate_to_datetime  # a form that is rarely seen
+
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now) if value else None
+        return max(0.0, parsedate_to_datetime(date).timestamp() - now)
     except (ValueError, TypeError, OverflowError, IndexError):
         return None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
@@ -16,6 +15,9 @@ from ._config import Settings, check_max_retries, check_timeout
 from ._errors import ConfigurationError
 from ._hosts import normalize_host
 from ._wire import Credential, Timeout
+
+if TYPE_CHECKING:
+    import configparser
 
 NO_HOST = (
     "no workspace is configured. Do one of: (1) pass host= and token=; (2) set DATABRICKS_HOST and DATABRICKS_TOKEN; "
@@ -218,6 +220,8 @@ def text_in(path: Path, what: str) -> str:
 
 def read_profiles(path: Path) -> dict[str, dict[str, str]]:
     """The sections of a profile file. [DEFAULT] is a profile like any other: it is not merged into the rest."""
+    import configparser
+
     parser = configparser.ConfigParser(default_section="\0", interpolation=None)
     text = text_in(path, str(path))
     try:
@@ -236,6 +240,8 @@ def _line_of(exc: configparser.Error) -> int | str:
 
 
 def _fault_of(exc: configparser.Error) -> str:
+    import configparser
+
     if isinstance(exc, configparser.MissingSectionHeaderError):
         return "a setting stands before the first [profile] line"
     if isinstance(exc, configparser.DuplicateSectionError):

@@ -291,16 +291,25 @@ HOSTED = {"name": "ep", "config": {"served_entities": [{"name": "a", "foundation
         (HOSTED, "a", None),
     ],
 )
-@pytest.mark.parametrize("kind", ["chat", "embed"])
+@pytest.mark.parametrize(
+    ("kind", "look"), [("chat", "endpoints.get"), ("chat", "endpoints.route"), ("embed", "endpoints.get")]
+)
 def test_whose_model_answers_is_known_of_endpoints_that_were_described(
-    fm: Any, server: FaultServer, seen: list[Ledger], kind: str, described: Any, served: str | None, vendor: str | None
+    fm: Any,
+    server: FaultServer,
+    seen: list[Ledger],
+    kind: str,
+    look: str,
+    described: Any,
+    served: str | None,
+    vendor: str | None,
 ) -> None:
     """Nothing is asked for it."""
     server.script("ep", WHOLE[kind][0])
     server.script("/api/2.0/serving-endpoints/ep", reply(200, described))
     WHOLE[kind][1](fm)
     assert seen[0].call.provider("ep", served) is None and 1 == len(server.seen)
-    fm.call("endpoints.get", "ep")
+    fm.call(look, "ep")
     WHOLE[kind][1](fm)
     assert vendor == seen[1].call.provider("ep", served)
 
