@@ -9,10 +9,19 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from fm_client import APIConnectionError, APIError, APITimeoutError, AsyncHTTP, Reply, Request, Timeout
+from fm_client import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    AsyncHTTP,
+    InvalidRequestError,
+    Reply,
+    Request,
+    Timeout,
+)
 
 from ._engine import Answer, Events, JSONObject, Query, Whole, sent
-from ._errors import ServiceError, external_error
+from ._errors import ServiceError, external_error, invalid_parameter
 from ._quirks import RESPONSES, TASKS
 from ._rendering import event
 
@@ -68,6 +77,8 @@ class Forwarder:
             return Whole(_payload(target.provider, reply))
         except APIError as exc:
             raise _unreached(target, exc) from exc
+        except InvalidRequestError as exc:  # such as a key with a line break, from the end of a file
+            raise invalid_parameter(f"{target.provider} cannot be asked: {hidden(str(exc), target.secrets)}") from exc
 
     async def aclose(self) -> None:
         """Close all connections."""

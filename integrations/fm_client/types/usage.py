@@ -89,7 +89,8 @@ class Served(WireModel):
 
     @property
     def _by(self) -> Serving:
-        return self._serving or _UNSERVED
+        # Not `self._serving`, which pydantic looks up in two other places first: adapters read all of the five below.
+        return (self.__pydantic_private__ or {}).get("_serving") or _UNSERVED
 
     @property
     def endpoint(self) -> str:
