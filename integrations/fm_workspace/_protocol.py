@@ -55,10 +55,11 @@ class Connection(H11Protocol):
         self._watch()
 
     def _watch(self) -> None:
-        """Set the deadline while a head is due or under way: before the first request, and when one has begun."""
+        """Set the deadline while a head is due or under way, or a body whose request has been answered already."""
         idle = self.conn.their_state is h11.IDLE
         begun = self.cycle is None or bool(self.conn.trailing_data[0])
-        if not (idle and begun) or self.transport.is_closing():
+        in_vain = self.cycle is not None and self.cycle.response_complete and self.conn.their_state is h11.SEND_BODY
+        if not ((idle and begun) or in_vain) or self.transport.is_closing():
             self._forget()
         elif self._deadline is None:
             self._deadline = self.loop.call_later(self._patience(), self.transport.close)

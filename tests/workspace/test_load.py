@@ -87,6 +87,20 @@ def test_the_second_request_of_a_connection_must_arrive_in_time_too(start: Start
         assert b"200 OK" in ended(slow)
 
 
+@pytest.mark.parametrize("token", ["", "wrong"], ids=["no token", "wrong token"])
+def test_a_body_that_goes_on_after_its_refusal_is_cut_off(start: Start, token: str) -> None:
+    api = start(limits=Limits(read_seconds=1))
+    head = f"POST {QUERY} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+    with connections(api, 1, f"{head}Content-Length: 1000000\r\n\r\n".encode()) as (slow,):
+        assert b"HTTP/1.1 401" in slow.recv(65_536)
+        began = time.monotonic()
+        with pytest.raises(OSError, match="."):
+            for _ in range(200):
+                slow.sendall(b"x")
+                time.sleep(0.05)
+        assert time.monotonic() - began < 5
+
+
 def test_a_slow_body_is_a_408(start: Start) -> None:
     api = start(limits=Limits(read_seconds=0.5))
     head = f"POST {QUERY} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {api.workspace.token}\r\n"
