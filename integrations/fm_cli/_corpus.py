@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-FILES = ("decisions.md", "reliability.md", "routes.md", "workspace.md")
+FILES = ("reliability.md", "routes.md", "workspace.md")
 """Of `docs/`; `pyproject.toml` puts them into the wheel, as `fm_cli/corpus/`."""
 
 

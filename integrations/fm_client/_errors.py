@@ -3,6 +3,7 @@
 FMError
 ├── ConfigurationError            host, token or profile: nothing was sent   (a ValueError)
 ├── InvalidRequestError           the arguments of a call: nothing was sent  (a ValueError)
+├── ToolArgumentsError            what a model gives a tool is no JSON object (a ValueError)
 └── APIError                      the call failed; carries endpoint, attempts, request_id, …
     ├── APIConnectionError        no usable answer arrived
     │   ├── APITimeoutError       … in time
