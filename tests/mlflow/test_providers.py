@@ -11,7 +11,7 @@ from fault_server import DONE, FaultServer, chat, chunked, embeddings, reply, wo
 from traces import Traces
 
 import mlflow_fm
-from fm_client import Client
+from fm_client import Client, _vendors
 from mlflow_fm import FoundationModelDeploymentClient
 
 PROVIDER = "mlflow.llm.provider"
@@ -59,16 +59,19 @@ def test_every_client_knows_the_provider_once_one_has_looked_at_the_endpoint(
     assert ["databricks", "anthropic"] == [span.attributes[PROVIDER] for span in traces.all()][::-1]
 
 
-def test_langchains_model_knows_the_provider_once_it_has_asked_for_its_profile(
+def test_langchains_model_knows_the_provider_after_its_first_answer_or_its_profile(
     client: FoundationModelDeploymentClient, gpt: str, traces: Traces
 ) -> None:
     pytest.importorskip("langchain_core")
     from langchain_fm import ChatFoundationModel
 
-    model = ChatFoundationModel(model=gpt)
-    model.load_profile()
-    model.invoke("Hi")
-    assert "openai" == traces.only().attributes[PROVIDER]
+    for ask in ("invoke", "load_profile"):
+        _vendors.forget(client._clients.sync.settings.host, gpt)  # which has created it
+        model = ChatFoundationModel(model=gpt)
+        getattr(model, ask)(*["Hi"] if ask == "invoke" else [])
+        model.invoke("Hi")
+    found = [span.attributes[PROVIDER] for span in traces.all()][::-1]
+    assert ["databricks", "openai", "openai"] == found
 
 
 def test_llama_index_asks_what_an_endpoint_serves_and_so_knows_the_provider(
