@@ -12,6 +12,7 @@ from ._options import OutputOption
 from ._output import Output
 from ._settings import Engine, WorkspaceOptions
 
+StateOption = Annotated[Path | None, typer.Option(help="File that keeps the endpoints over restarts.", dir_okay=False)]
 NetworksOption = Annotated[
     list[str] | None, typer.Option(help="A network that providers may be in, such as 10.1.0.0/16; repeatable.")
 ]
@@ -30,9 +31,7 @@ app = typer.Typer(
 def start(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 0,
-    state: Annotated[
-        Path | None, typer.Option(help="File that keeps the endpoints over restarts.", dir_okay=False)
-    ] = None,
+    state: StateOption = None,
     engine: Annotated[Engine, typer.Option(help="What answers: rules, or another server's models.")] = Engine.SIMULATED,
     upstream_url: Annotated[
         str | None, typer.Option(help="OpenAI-compatible server to ask, such as http://localhost:11434/v1.")

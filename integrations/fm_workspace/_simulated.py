@@ -174,7 +174,16 @@ def _wanted_calls(body: JSONObject) -> list[_Wanted]:
         tools = [tool for tool in tools if tool["name"] == choice["function"]["name"]]
     elif choice == "auto" and messages[-1]["role"] == "tool":
         return []
+    elif choice == "required":  # an agent that is always made to call one ends with the tool that it has not used
+        tools = _unused(tools, messages) or tools
     return _mentioned(tools, prompt) or _most_alike(tools, prompt, even_unlike=choice != "auto")
+
+
+def _unused(tools: Sequence[JSONObject], messages: Sequence[Mapping[str, Any]]) -> list[JSONObject]:
+    """The tools that were not called since the user spoke."""
+    since = next((i for i in range(len(messages) - 1, -1, -1) if messages[i]["role"] == "user"), 0)
+    used = {call["function"]["name"] for message in messages[since:] for call in message.get("tool_calls") or ()}
+    return [tool for tool in tools if tool["name"] not in used]
 
 
 def _mentioned(tools: Sequence[JSONObject], prompt: str) -> list[_Wanted]:

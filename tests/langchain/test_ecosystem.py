@@ -136,6 +136,18 @@ def test_an_agent_answers_by_a_schema(strategy: Any, live: Any, drive: Any) -> N
     assert isinstance(found["structured_response"], Place)
 
 
+def test_an_agent_that_is_made_to_call_tools_ends_with_the_one_for_the_answer(live: Any, drive: Any) -> None:
+    """`ToolStrategy` has a call required at each step, and the question names the other tool."""
+    agent = create_agent(live(), [add], response_format=ToolStrategy(Place))
+    asked = {"messages": [HumanMessage("Call add(3, 4), then name the place: the city of the 'Louvre'.")]}
+    found = drive(agent).invoke(asked, {"recursion_limit": 10})
+    assert [call["name"] for message in found["messages"] for call in getattr(message, "tool_calls", [])] == [
+        "add",
+        "Place",
+    ]
+    assert isinstance(found["structured_response"], Place)
+
+
 def test_an_agent_takes_a_configurable_model(workspace: Any, drive: Any, keep: Any) -> None:
     from langchain_fm import init_chat_model
 
