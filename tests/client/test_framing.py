@@ -14,10 +14,16 @@ from hypothesis import strategies as st
 from fm_client._framing import Joiner
 
 HEAD = b"HTTP/1.1 200 OK\r\nx-request-id: 1\r\ntransfer-encoding: chunked\r\n\r\n"
-BODY = st.lists(st.sampled_from([b"a", b"0\r\n\r\n", b"data: {}\n\n", b"\r\n", b"5\r\nabcde\r\n", b"x" * 300]), max_size=12)
+BODY = st.lists(
+    st.sampled_from([b"a", b"0\r\n\r\n", b"data: {}\n\n", b"\r\n", b"5\r\nabcde\r\n", b"x" * 300]), max_size=12
+)
 LINE = st.sampled_from([b"%x", b"%x", b"%x", b"%X", b"00%x", b"%x;note=1", b"%x ", b"0x%x", b"%xz"])
-END = st.sampled_from([b"0\r\n\r\n", b"0\r\n\r\n", b"0\r\nx-sum: 1\r\n\r\n", b"0;last\r\n\r\n", b"", b"0\r\n", b"zz\r\n"])
-TOP = st.sampled_from([HEAD, HEAD, HEAD, b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD, HEAD.replace(b"chunked", b"Chunked ")])
+END = st.sampled_from(
+    [b"0\r\n\r\n", b"0\r\n\r\n", b"0\r\nx-sum: 1\r\n\r\n", b"0;last\r\n\r\n", b"", b"0\r\n", b"zz\r\n"]
+)
+TOP = st.sampled_from(
+    [HEAD, HEAD, HEAD, b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD, HEAD.replace(b"chunked", b"Chunked ")]
+)
 
 
 @st.composite
