@@ -59,7 +59,8 @@ class GrowingChat:
         """The answer with `chunk`; None if the chunk adds nothing to it."""
         if chunk.response is not None:
             return chat_answer(chunk.response, single_call=self._single, delta="")
-        text, thinking, pieces = chunk.text, chunk.reasoning, chunk.tool_calls
+        delta = chunk.delta
+        text, thinking, pieces = delta.text, delta.reasoning, delta.tool_calls or ()
         if not (text or thinking or pieces):
             return None
         self._text += text
