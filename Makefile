@@ -45,7 +45,7 @@ test-mlflow: $(STAMP)  ## Run the tests of mlflow_fm on the built wheel, with th
 	$(MLFLOW)/bin/pytest tests/mlflow
 
 # What the development environment leaves out (docs/decisions.md), each in an environment of its own, not locked.
-TOOLS := pytest pytest-asyncio pytest-socket pytest-timeout hypothesis httpx
+TOOLS := pytest pytest-asyncio pytest-rerunfailures pytest-socket pytest-timeout hypothesis httpx
 OWN = $(PYTHON) -m venv $(1) && $(1)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade $(2) --editable
 
 .venv-providers/.installed: pyproject.toml
@@ -53,7 +53,7 @@ OWN = $(PYTHON) -m venv $(1) && $(1)/bin/python -m pip install --quiet --disable
 	@touch $@
 
 test-providers: .venv-providers/.installed  ## Test the providers that litellm calls, in an environment of their own
-	.venv-providers/bin/python -m pytest tests/workspace/test_vendors.py tests/workspace/test_providers.py
+	.venv-providers/bin/python -m pytest tests/workspace/test_vendors.py tests/workspace/test_providers.py tests/workspace/test_vendor_addresses.py
 
 .venv-schema/.installed: pyproject.toml
 	$(call OWN,.venv-schema,$(TOOLS) schemathesis) '.[workspace]'
@@ -91,14 +91,16 @@ wheel: $(STAMP)  ## Build the wheel into dist/ and check what it holds
 	$(BIN)/python -m build --wheel --no-isolation
 	$(BIN)/python -m pytest tests/test_packaging.py
 
+LOCK = $(VENV)/lock/bin/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --no-annotate --no-header --quiet
+CLIENTS := $(basename $(notdir $(wildcard requirements/clients/*.in)))
 requirements: $(STAMP)  ## Lock the newest allowed versions again
 	$(PYTHON) -m venv $(VENV)/lock
 	$(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check uv
-	$(VENV)/lock/bin/uv pip compile pyproject.toml --extra all --group dev --upgrade --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet \
-	  --output-file requirements/dev.txt
+	$(LOCK) pyproject.toml --extra all --group dev --output-file requirements/dev.txt
+	$(foreach name,$(CLIENTS),$(LOCK) requirements/clients/$(name).in --output-file requirements/clients/$(name).txt &&) true
 	rm -rf $(VENV)/lock
 
 clean:  ## Remove .venv and everything that was built or cached
-	rm -rf $(VENV) $(MLFLOW) .venv-providers .venv-schema .bench build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(MLFLOW) .venv-clients .venv-providers .venv-schema .bench build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,7 +18,7 @@ from pydantic import BaseModel, model_validator
 
 from . import _blocks
 from ._answers import ChunkReader, chat_result
-from ._config import CONFIG, LanguageModel, add_version, estimate_tokens, first
+from ._config import CONFIG, LanguageModel, add_version, allow_loading, estimate_tokens, first
 from ._errors import model_errors
 from ._messages import to_wire
 from ._profile import profile_of_endpoint, profile_of_name
@@ -85,7 +86,10 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
     ) -> ChatResult:
         model, params = self._call(stop, kwargs)
         with model_errors():
-            return chat_result(self.clients.sync.chat(model, _wire(messages, params), **params))
+            client, began = self.clients.sync, time.monotonic()
+            response = client.chat(model, _wire(messages, params), **params)
+            left = self._left(client, params, began)
+            return chat_result(response, client.endpoints.route(response.endpoint, left))
 
     async def _agenerate(
         self,
@@ -96,7 +100,10 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
     ) -> ChatResult:
         model, params = self._call(stop, kwargs)
         with model_errors():
-            return chat_result(await self.clients.aio.chat(model, _wire(messages, params), **params))
+            client, began = self.clients.aio, time.monotonic()
+            response = await client.chat(model, _wire(messages, params), **params)
+            left = self._left(client, params, began)
+            return chat_result(response, await client.endpoints.route(response.endpoint, left))
 
     def _stream(
         self,
@@ -108,8 +115,11 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
         reader = ChunkReader()
         with model_errors():
             model, params = self._stream_call(stop, kwargs)
-            for piece in self.clients.sync.stream_chat(model, _wire(messages, params), **params):
-                if (chunk := reader.read(piece)) is not None:
+            client, route = self.clients.sync, None
+            for piece in client.stream_chat(model, _wire(messages, params), **params):
+                if piece.response is not None:
+                    route = client.endpoints.route(piece.endpoint, self._left(client, params))
+                if (chunk := reader.read(piece, route)) is not None:
                     if run_manager:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -124,8 +134,11 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
         reader = ChunkReader()
         with model_errors():
             model, params = self._stream_call(stop, kwargs)
-            async for piece in self.clients.aio.stream_chat(model, _wire(messages, params), **params):
-                if (chunk := reader.read(piece)) is not None:
+            client, route = self.clients.aio, None
+            async for piece in client.stream_chat(model, _wire(messages, params), **params):
+                if piece.response is not None:
+                    route = await client.endpoints.route(piece.endpoint, self._left(client, params))
+                if (chunk := reader.read(piece, route)) is not None:
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -139,8 +152,7 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
 
     def _should_stream(self, *, async_api: bool, run_manager: Any = None, **kwargs: Any) -> bool:
         # Several answers are not streamed only because somebody listens; who calls `stream` is told so.
-        several = self._call(None, kwargs)[1].get("n") not in (None, 1)
-        if several and not kwargs.get("stream"):
+        if self._asks_for_several(kwargs) and not kwargs.get("stream"):
             return False
         return super()._should_stream(async_api=async_api, run_manager=run_manager, **kwargs)
 
@@ -212,7 +224,14 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
 
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> builtins.dict[str, Any]:
         model, params = self._call(stop, kwargs)
-        return {**self._dict_for_compat(), **kwargs, **params, "model": model}
+        return {
+            "host": self.host,
+            "config_profile": self.config_profile,
+            "_type": self._llm_type,
+            **kwargs,
+            **params,
+            "model": model,
+        }
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         return self._tracing_params("chat", stop, kwargs)
@@ -222,3 +241,6 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         return profile_of_name(first(self.model))
+
+
+allow_loading(ChatFoundationModel)

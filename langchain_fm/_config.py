@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Self, cast
 
 from langchain_core.language_models.base import LangSmithParams
+from langchain_core.load.serializable import Serializable
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
-from fm_client import AsyncClient, Client, Clients, ConfigurationError, InvalidRequestError, Timeout, __version__
+from fm_client import (
+    AsyncClient,
+    Client,
+    Clients,
+    ConfigurationError,
+    InvalidRequestError,
+    Timeout,
+    __version__,
+)
 
 from ._arguments import renamed
 
@@ -41,8 +53,8 @@ class Connection(BaseModel):
     max_retries: int | None = None
     """Repeats after the first attempt, 0 to 20 (default 2)."""
 
-    _clients: Clients | None = PrivateAttr(default=None)
-    _opened_with: tuple[Any, ...] = PrivateAttr(default=())
+    _opened: tuple[tuple[Any, ...], Clients] | None = PrivateAttr(default=None)
+    """The clients, and what they were made of: one attribute, since pydantic takes long to find such."""
 
     def model_post_init(self, context: Any, /) -> None:
         """Keep LangChain's own hook: pydantic would put its own, for the private attributes, in front of it."""
@@ -63,16 +75,20 @@ class Connection(BaseModel):
     @property
     def clients(self) -> Clients:
         """The clients, sync and async; opened when first used."""
+        return self._open()[1]
+
+    def _open(self) -> tuple[tuple[Any, ...], Clients]:
+        opened = self._opened
         wanted = (self.host, self.token, self.config_profile, self.client, self.timeout, self.max_retries)
-        if self._clients is None or wanted != self._opened_with:  # also after `model_copy(update=…)`
-            self._clients, self._opened_with = self._connect(), wanted
-        return self._clients
+        if opened is None or wanted != opened[0]:  # also after `model_copy(update=…)`
+            opened = self._opened = wanted, self._connect()
+        return opened
 
     def share_connections(self, other: Connection) -> None:
         """Use the clients of `other` if they are of the same workspace and settings."""
-        clients = other.clients
-        if self._opened_with == other._opened_with:
-            self._clients = clients
+        theirs = other._open()
+        if self._open()[0] == theirs[0]:
+            self._opened = theirs
 
     def close(self) -> None:
         """Close the connections of the sync half, for good; copies share them. A given `client` is left open."""
@@ -138,7 +154,7 @@ class Connection(BaseModel):
         state = super().__getstate__()
         fields = {**state["__dict__"], "token": None}
         fields.pop("_serialized", None)
-        private = {**(state["__pydantic_private__"] or {}), "_clients": None, "_opened_with": ()}
+        private = {**(state["__pydantic_private__"] or {}), "_opened": None}
         return {**state, "__dict__": fields, "__pydantic_private__": private}
 
 
@@ -169,13 +185,14 @@ class LanguageModel(Connection):
     """Name of the end user, passed on."""
     extra_body: dict[str, Any] | None = None
     """Further fields of the request body, sent as they are."""
+    look_up_route: bool = True
+    """Ask an endpoint that the catalog lacks, once, by which route it serves, for `response_metadata["route"]`."""
 
     @property
     def _sampling(self) -> dict[str, Any]:
         """The constructor's request fields that are set."""
-        fields = type(self).model_fields.keys() & REQUEST_FIELDS
-        given = {name: getattr(self, name) for name in sorted(fields)}
-        return {name: value for name, value in given.items() if value not in (None, [])}
+        given = [(name, getattr(self, name)) for name in _request_fields(type(self))]
+        return {name: value for name, value in given if value is not None and value != []}
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
@@ -202,9 +219,27 @@ class LanguageModel(Connection):
 
     def _stream_call(self, stop: Any, given: Mapping[str, Any]) -> tuple[str | list[str], dict[str, Any]]:
         model, params = self._call(stop, given)
-        if (n := params.get("n")) not in (None, 1):
-            raise InvalidRequestError(f"n={n} cannot be streamed: LangChain's streams carry one answer; use invoke")
+        if self._asks_for_several(given):
+            raise InvalidRequestError(
+                f"n={params['n']} cannot be streamed: LangChain's streams carry one answer. generate() gives all of "
+                "them, invoke() the first; for a stream leave n out, or pass n=1 to the call"
+            )
         return model, params
+
+    def _asks_for_several(self, given: Mapping[str, Any]) -> bool:
+        return given.get("n", self.n) not in (None, 1)
+
+    def _left(self, client: Client | AsyncClient, params: Mapping[str, Any], began: float | None = None) -> float:
+        """Seconds that a call may still take, to learn by which route it was served; 0 if it is not to ask.
+
+        A stream has no limit as a whole: without `began` it is that of a call.
+        """
+        if not self.look_up_route:
+            return 0.0
+        timeout = params.get("timeout") or client.settings.timeout
+        total = timeout.total if isinstance(timeout, Timeout) else timeout
+        spent = 0.0 if began is None else time.monotonic() - began
+        return math.inf if total is None else total - spent
 
     def _tracing_params(self, kind: str, stop: Any, given: Mapping[str, Any]) -> LangSmithParams:
         """The standard parameters of a trace."""
@@ -230,6 +265,23 @@ REQUEST_FIELDS = frozenset({
     "custom_inputs",
 })  # fmt: skip
 """Fields of the constructor that are sent with every request."""
+
+
+@functools.lru_cache(maxsize=64)
+def _request_fields(cls: type[BaseModel]) -> tuple[str, ...]:
+    """Those that a class has; LangChain asks for them several times in a call."""
+    return tuple(sorted(cls.model_fields.keys() & REQUEST_FIELDS))
+
+
+def allow_loading(cls: type[Serializable]) -> None:
+    """Put a class on LangChain's list of what `load(…, allowed_objects="all")` makes, which has no function for it.
+
+    Whoever loads still has to name this package in `valid_namespaces`, so that nobody else's data can make one.
+    """
+    with suppress(ImportError):  # without such a list, classes can be named: allowed_objects=[…]
+        from langchain_core.load.load import ALL_SERIALIZABLE_MAPPINGS
+
+        ALL_SERIALIZABLE_MAPPINGS[tuple(cls.lc_id())] = tuple(cls.lc_id())
 
 
 def first(model: str | list[str]) -> str:

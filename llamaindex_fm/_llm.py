@@ -142,11 +142,13 @@ class FoundationModelLLM(Connected, StructuredCalls):
         return {**known, "model": self._names[0], "temperature": self.temperature, **sampling}
 
     def _known_metadata(self) -> LLMMetadata:
+        facts = self._facts
+        chats = self._chats_by(facts)
         return LLMMetadata(
-            context_window=self.context_window or self._known_window,
-            num_output=self.max_tokens or self._profiles[0].get("default_max_tokens") or UNKNOWN_NUM_OUTPUT,
-            is_chat_model=self._chats,
-            is_function_calling_model=self._calls_tools,
+            context_window=self.context_window or _window(facts, chats),
+            num_output=self.max_tokens or facts[0].profile.get("default_max_tokens") or UNKNOWN_NUM_OUTPUT,
+            is_chat_model=chats,
+            is_function_calling_model=self._calls_tools_by(facts),
             model_name=self._names[0],
             system_role=MessageRole.SYSTEM,
         )
@@ -165,7 +167,8 @@ class FoundationModelLLM(Connected, StructuredCalls):
 
     @property
     def _facts(self) -> list[Facts]:
-        return [self._known.of(name) for name in self._names]
+        known = self._known  # once: pydantic takes long to find private attributes
+        return [known.of(name) for name in self._names]
 
     @property
     def _profiles(self) -> list[ModelProfile]:
@@ -173,13 +176,15 @@ class FoundationModelLLM(Connected, StructuredCalls):
 
     @property
     def _chats(self) -> bool:
-        return (self.task or self._facts[0].task) != COMPLETIONS
+        return self._chats_by(self._facts)
 
-    @property
-    def _calls_tools(self) -> bool:
+    def _chats_by(self, facts: list[Facts]) -> bool:
+        return (self.task or facts[0].task) != COMPLETIONS
+
+    def _calls_tools_by(self, facts: list[Facts]) -> bool:
         if self.is_function_calling_model is not None:
             return self.is_function_calling_model
-        return self._chats and all(profile.get("supports_tools", True) for profile in self._profiles)
+        return self._chats_by(facts) and all(each.profile.get("supports_tools", True) for each in facts)
 
     @property
     def _sees(self) -> bool:
@@ -193,11 +198,6 @@ class FoundationModelLLM(Connected, StructuredCalls):
 
     def _may_be_forced(self, kwargs: JSONObject) -> bool:
         return not thinks(kwargs.get("thinking", self.thinking))  # Claude refuses both at once
-
-    @property
-    def _known_window(self) -> int:
-        unknown = CHAT_CONTEXT_WINDOW if self._chats else DEFAULT_CONTEXT_WINDOW
-        return min(profile.get("context_tokens") or unknown for profile in self._profiles)
 
     # The eight calls: the decorated ones report, the private ones ask
 
@@ -369,13 +369,18 @@ class FoundationModelLLM(Connected, StructuredCalls):
     ) -> list[ToolSelection]:
         """The tools that an answer calls.
 
-        A ValueError if it calls none (unless `error_on_no_tool_call` is False), and for a call whose arguments are no
-        JSON object, for instance because `max_tokens` cut them off: such a call is never to be executed.
+        A ValueError if it calls none (unless `error_on_no_tool_call` is False), and `fm_client.ToolArgumentsError` (a
+        ValueError) for a call whose arguments are no JSON object, for instance because `max_tokens` cut them off.
         """
         found = selections(response.message, partial=bool(response.additional_kwargs.get(PARTIAL)))
         if not found and error_on_no_tool_call:
             raise ValueError(f"the model called no tool; it said: {response.message.content!r}")
         return found
+
+
+def _window(facts: list[Facts], chats: bool) -> int:
+    unknown = CHAT_CONTEXT_WINDOW if chats else DEFAULT_CONTEXT_WINDOW
+    return min(each.profile.get("context_tokens") or unknown for each in facts)
 
 
 def _said(prompt: str) -> list[ChatMessage]:

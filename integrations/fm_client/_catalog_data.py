@@ -169,7 +169,7 @@ class Rule(Entry):
     sources: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Catalog:
     """All that is known of models, and where it is from."""
 

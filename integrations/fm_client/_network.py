@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import importlib
 import os
@@ -287,6 +286,8 @@ class AsyncWire(_Limited, httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStr
         """What to dial, one after the other: the host itself, or its addresses if they must be permitted."""
         if self._permit is None:
             return [host]
+        import asyncio
+
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as exc:

@@ -5,7 +5,6 @@ While nobody looks on, a call costs one look at an empty list more, and its flow
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Context, copy_context
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ._errors import APIError, StreamInterruptedError
+from ._vendors import vendor
 from ._wire import Attempt, Command, Done, Emit, Flow, step
 
 T = TypeVar("T")
@@ -31,6 +31,16 @@ class ObservedCall:
     stream: bool = False
     context: Context = field(default_factory=copy_context, repr=False, compare=False)
     """The context variables of where the call was made, which need not be where a stream is read."""
+    host: str = field(default="", repr=False)
+    """The workspace."""
+
+    def provider(self, endpoint: str, served: str | None = None) -> str | None:
+        """Whose model an external endpoint, or one of its served entities, is, such as openai, azure or anthropic.
+
+        Known of endpoints that were got, listed, created or updated in this process; else None. None also where it may
+        be one of several.
+        """
+        return vendor(self.host, endpoint, served)
 
 
 class CallObserver:
@@ -56,7 +66,6 @@ class CallObserver:
 
 Begin = Callable[[ObservedCall], CallObserver | None]
 _observers: list[Begin] = []
-_logger = logging.getLogger("fm_client")
 
 
 def observe(begin: Begin) -> Callable[[], None]:
@@ -180,5 +189,8 @@ def _guarded(function: Callable[..., T], *facts: Any) -> T | None:
     try:
         return function(*facts)
     except Exception as exc:
-        _logger.warning("an observer failed and was passed over: %s", type(exc).__name__, exc_info=exc)
+        import logging
+
+        text = "an observer failed and was passed over: %s"
+        logging.getLogger("fm_client").warning(text, type(exc).__name__, exc_info=exc)
         return None

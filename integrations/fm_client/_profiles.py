@@ -6,12 +6,16 @@ unknown, and then the caller's wish is sent as it stands: the service decides, a
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from . import _catalog as catalog
 from ._routes import Route
+
+if TYPE_CHECKING:
+    from ._catalog_data import Catalog
 
 SendsUsage = Literal["every_chunk", "on_request"]
 
@@ -145,25 +149,22 @@ _MODELS: Mapping[str, ModelProfile] = {"databricks-claude-sonnet-4": {"default_m
 # An external model is queried at its provider's own API, which tells usage on request.
 _ROUTES: Mapping[Route, ModelProfile] = {Route.EXTERNAL: {"sends_usage": "on_request"}}
 
-# Of a model's own name, after what says where it is kept; the first match counts.
-_NAMES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (family, re.compile(pattern, re.IGNORECASE))
-    for family, pattern in (
-        ("claude", r"claude[-_]"),
-        ("gpt-oss", r"gpt[-_]oss"),
-        ("gpt", r"(chat)?gpt-|o[134](-|$)"),
-        ("gemini", r"gemini[-_]"),
-        ("llama", r"(meta[-_])?llama"),
-        ("gte", r"gte[-_]"),
-        ("bge", r"bge[-_]"),
-        ("qwen-embedding", r"qwen\d*[-_]embedding"),
-    )
+# Of a model's own name, after what says where it is kept; the first match counts. Compiled when first used, by `re`.
+_NAMES = (
+    ("claude", r"claude[-_]"),
+    ("gpt-oss", r"gpt[-_]oss"),
+    ("gpt", r"(chat)?gpt-|o[134](-|$)"),
+    ("gemini", r"gemini[-_]"),
+    ("llama", r"(meta[-_])?llama"),
+    ("gte", r"gte[-_]"),
+    ("bge", r"bge[-_]"),
+    ("qwen-embedding", r"qwen\d*[-_]embedding"),
 )
 _HOSTED_PREFIXES = ("databricks-", "system.ai.")
-_KEPT_IN = re.compile(r"^(?:databricks-|(?:[\w-]+\.){2}|(?:[a-z]{2,6}\.)?(?:anthropic|meta|google)\.|[\w-]+/)+")
+_KEPT_IN = r"^(?:databricks-|(?:[\w-]+\.){2}|(?:[a-z]{2,6}\.)?(?:anthropic|meta|google)\.|[\w-]+/)+"
 
-_SPELLING = re.compile(r"[-_.](?:v(?=\d))?")
-_DATE = re.compile(r"-(?:20\d{6}|20\d\d-\d\d-\d\d|latest)$")
+_SPELLING = r"[-_.](?:v(?=\d))?"
+_DATE = r"-(?:20\d{6}|20\d\d-\d\d-\d\d|latest)$"
 
 
 def profile_for(model: str, route: Route | None = None) -> ModelProfile:
@@ -180,6 +181,12 @@ def profile_for(model: str, route: Route | None = None) -> ModelProfile:
     >>> profile_for("system.ai.meta_llama_v3_3_70b_instruct", Route.PROVISIONED)["context_tokens"]
     128000
     """
+    return _profile(catalog.current(), model, route).copy()
+
+
+@functools.lru_cache(maxsize=256)
+def _profile(_: Catalog, model: str, route: Route | None) -> ModelProfile:
+    """The profile by the catalog in use, which is given so that another one is not answered from the cache."""
     hosted = route in (None, Route.HOSTED)
     family = family_of(model) if _speaks(model, route) else None
     found = FAMILIES[family or "default"]
@@ -194,8 +201,8 @@ def profile_for(model: str, route: Route | None = None) -> ModelProfile:
 
 def family_of(model: str) -> str:
     """The family that a model's own name tells; "default" if it tells none."""
-    own = _KEPT_IN.sub("", model)
-    return next((family for family, pattern in _NAMES if pattern.match(own)), "default")
+    own = re.sub(_KEPT_IN, "", model)
+    return next((family for family, pattern in _NAMES if re.match(pattern, own, re.IGNORECASE)), "default")
 
 
 def _speaks(model: str, route: Route | None) -> bool:
@@ -230,8 +237,8 @@ def _limits_of_twin(model: str) -> ModelProfile:
 
 def _bare(model: str) -> str:
     """A model's name without place, date and spelling: all of `meta_llama_v3_1_8b`, `Llama-3.1-8B` are one."""
-    own = _SPELLING.sub("-", _KEPT_IN.sub("", model).lower())
-    return _DATE.sub("", own).removeprefix("meta-")
+    own = re.sub(_SPELLING, "-", re.sub(_KEPT_IN, "", model).lower())
+    return re.sub(_DATE, "", own).removeprefix("meta-")
 
 
 def _abilities(model: catalog.HostedModel) -> ModelProfile:

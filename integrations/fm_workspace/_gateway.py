@@ -18,12 +18,14 @@ class Balancer:
     """Shares queries out in the configured proportions, evenly mixed (smooth weighted round robin)."""
 
     def __init__(self) -> None:
-        self._credits: dict[tuple[str, int], dict[str, int]] = {}
+        self._credits: dict[str, tuple[int, dict[str, int]]] = {}
 
     def pick(self, endpoint: str, config: Config) -> Entity:
-        """The served entity whose turn it is."""
+        """The served entity whose turn it is. `endpoint` is an id; another version of its configuration starts anew."""
         routes = [route for route in config.routes if route.percentage > 0]
-        credit = self._credits.setdefault((endpoint, config.version), {})
+        version, credit = self._credits.get(endpoint, (config.version, {}))
+        credit = credit if version == config.version else {}
+        self._credits[endpoint] = config.version, credit
         for route in routes:
             credit[route.entity] = credit.get(route.entity, 0) + route.percentage
         chosen = max(routes, key=lambda route: credit[route.entity])
@@ -50,17 +52,22 @@ def limits_of(endpoint: Endpoint) -> list[JSONObject]:
 def reserved_tokens(body: JSONObject) -> int:
     """What a query counts against a token limit: its prompt, and what it allows the answer to take."""
     if "messages" in body:
-        return _tokens.count_chat(body["messages"], body.get("tools")) + (body.get("max_tokens") or 0)
+        return _tokens.count_chat(body["messages"], body.get("tools")) + _most_output(body)
     texts = body.get("prompt", body.get("input"))
     texts = [texts] if isinstance(texts, str) else texts or []
     words = [text if isinstance(text, str) else json.dumps(text) for text in texts]
-    return sum(map(_tokens.count, words)) + (body.get("max_tokens") or body.get("max_output_tokens") or 0)
+    return sum(map(_tokens.count, words)) + _most_output(body)
 
 
 def reserved_output(body: JSONObject) -> int:
     """What a query counts against the service's limit of output tokens."""
+    return _most_output(body) or DEFAULT_RESERVED
+
+
+def _most_output(body: JSONObject) -> int:
+    """The output tokens that a query allows; 0 if it sets no limit."""
     limits = (body.get(name) for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"))
-    return next((limit for limit in limits if limit), DEFAULT_RESERVED)
+    return next((limit for limit in limits if isinstance(limit, int)), 0)
 
 
 def _entity_of(config: Config, route: Route) -> Entity:

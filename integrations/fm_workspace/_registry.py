@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from ._callers import Caller
 from ._configs import check_name, read_config
 from ._engine import JSONObject
 from ._errors import already_exists, invalid_parameter, no_resource, not_permitted
@@ -15,7 +16,6 @@ from ._models import AIGateway, CoreConfig, CreateEndpoint, PatchTags, UpdateCon
 from ._quirks import check_tags
 from ._store import Store
 
-CREATOR = "local-user"
 _DETAILS = ("route_optimized", "budget_policy_id", "description", "email_notifications", "telemetry_config")
 
 
@@ -46,32 +46,36 @@ class Registry:
             raise no_resource(name)
         return found
 
+    def with_id(self, identity: str) -> Endpoint | None:
+        """The endpoint of that id, if there is one."""
+        return next((endpoint for endpoint in self.all() if endpoint.id == identity), None)
+
     def by_id(self, identity: str) -> Endpoint:
         """The endpoint of that id; 404 if there is none."""
-        if (found := next((endpoint for endpoint in self.all() if endpoint.id == identity), None)) is None:
+        if (found := self.with_id(identity)) is None:
             raise no_resource(identity)
         return found
 
-    def create(self, request: CreateEndpoint) -> Endpoint:
+    def create(self, request: CreateEndpoint, creator: str) -> Endpoint:
         """A new endpoint, its first deployment under way."""
         check_name(request.name)
         if self.find(request.name) is not None:
             raise already_exists(request.name)
         now, tags = self._clock(), retagged({}, request.tags, [])
         check_tags(tags)
-        endpoint = _new(request, tags, now)
+        endpoint = _new(request, creator, tags, now)
         config = read_config(given_config(request.config), tags, now)
         return self._kept(deploy(endpoint, config, now, self._seconds))
 
-    def update(self, name: str, config: UpdateConfig) -> Endpoint:
+    def update(self, name: str, config: UpdateConfig, caller: Caller) -> Endpoint:
         """The endpoint with another configuration under way."""
         endpoint, now = self._own(name), self._clock()
-        return self._kept(deploy(endpoint, self._read(endpoint, config, now), now, self._seconds))
+        return self._kept(deploy(endpoint, self._read(endpoint, config, now, caller), now, self._seconds))
 
-    def update_at_once(self, name: str, config: CoreConfig) -> Endpoint:
+    def update_at_once(self, name: str, config: CoreConfig, caller: Caller) -> Endpoint:
         """The endpoint with another configuration in effect."""
         endpoint, now = self._own(name), self._clock()
-        return self._kept(at_once(endpoint, self._read(endpoint, config, now), now))
+        return self._kept(at_once(endpoint, self._read(endpoint, config, now, caller), now))
 
     def delete(self, name: str) -> None:
         """Delete an endpoint."""
@@ -102,8 +106,12 @@ class Registry:
         details = {field: given for field, given in endpoint.details.items() if field != key}
         return self._kept(replace(endpoint, details=details | ({key: value} if value is not None else {})))
 
-    def _read(self, endpoint: Endpoint, config: UpdateConfig | CoreConfig, now: float) -> Config:
-        return read_config(given_config(config), endpoint.tags, now, endpoint.config)
+    def _read(self, endpoint: Endpoint, config: UpdateConfig | CoreConfig, now: float, caller: Caller) -> Config:
+        read = read_config(given_config(config), endpoint.tags, now, endpoint.config)
+        # Who could change the address of a provider could have any secret sent there.
+        if read.kind == "external" and caller.role != "admin":
+            raise not_permitted(f"User {caller.user} is no admin: only admins configure external models.")
+        return read
 
     def _own(self, name: str) -> Endpoint:
         endpoint = self.get(name)
@@ -116,14 +124,14 @@ class Registry:
         return endpoint
 
 
-def _new(request: CreateEndpoint, tags: dict[str, str], now: float) -> Endpoint:
+def _new(request: CreateEndpoint, creator: str, tags: dict[str, str], now: float) -> Endpoint:
     if request.config is None:
         raise invalid_parameter("config is required.")
     sent = request.model_dump(mode="json", exclude_none=True)
     return Endpoint(
         name=request.name,
         id=uuid.uuid4().hex,
-        creator=CREATOR,
+        creator=creator,
         created=now,
         updated=now,
         tags=tags,

@@ -34,6 +34,7 @@ from fm_client import (
     ResponseFormatError,
     ServerError,
     StreamInterruptedError,
+    Timeout,
 )
 
 lab = pytest.fixture(params=["sync", "async"])(laboratory)
@@ -50,6 +51,15 @@ def streamed(fm: Any, server: FaultServer, *pieces: bytes, end: str = "ok") -> l
 def whole(fm: Any, server: FaultServer, *items: Any) -> Any:
     server.script("ep", reply(200, answer(*items)))
     return fm.chat("ep", "Hi", api="responses")
+
+
+def test_events_that_say_nothing_yet_are_signs_of_life(fm: Any, server: FaultServer) -> None:
+    """Before the first text, and unlike comments: a model thinks for longer than one read may take."""
+    first, *rest = stream(message("hello"))
+    thinks = named({"type": "response.in_progress"})
+    server.script("ep", chunked(first, *[0.2, thinks] * 4, *rest))
+    chunks = list(fm.stream_chat("ep", "Hi", api="responses", timeout=Timeout(read=0.5)))
+    assert "hello" == "".join(chunk.text for chunk in chunks)
 
 
 SAYINGS = {
@@ -92,6 +102,27 @@ def test_an_agents_stream_needs_no_last_event(fm: Any, server: FaultServer, item
     assert expected.message.model_dump() == last.response.message.model_dump()
     assert expected.text == "".join(chunk.text for chunk in chunks)
     assert [] == [c for chunk in chunks for c in chunk.tool_calls if c.id not in [x.id for x in expected.tool_calls]]
+
+
+@pytest.mark.parametrize(
+    "make", [stream, lambda *items: [*map(bare, agent_events(items)), DONE]], ids=["model", "agent"]
+)
+@pytest.mark.parametrize(
+    "items", [items for items in REPLAYS.values() if "message" in {item["type"] for item in items}]
+)
+def test_pieces_of_texts_tell_their_messages_and_sources(fm: Any, server: FaultServer, items: Any, make: Any) -> None:
+    """Each thing once, but for the id; what came before it was known that it matters is told late."""
+    *chunks, last = streamed(fm, server, *make(*items))
+    parts = [part for chunk in chunks for choice in chunk.choices for part in _parts(choice.delta.content)]
+    told = {name: [part[name] for part in parts if name in part] for name in ("annotations", "phase")}
+    whole = [part for part in _parts(last.response.message.content) if part["type"] == "text"]
+    assert told == {name: [part[name] for part in whole if name in part] for name in told}
+    ids = [part["id"] for part in parts if part["type"] == "text" and "id" in part]
+    assert list(dict.fromkeys(ids)) == [part["id"] for part in whole if "id" in part]
+
+
+def _parts(content: Any) -> list[Any]:
+    return content if isinstance(content, list) else []
 
 
 def merged(chunks: list[Any]) -> dict[int, tuple[list[str], list[str], str]]:

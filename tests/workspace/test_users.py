@@ -24,10 +24,9 @@ REQUESTS = {
         ("PUT", f"{CONTROL}/{CHAT}/ai-gateway"),
         ("PATCH", f"{CONTROL}/{CHAT}/tags"),
         ("PUT", "/api/2.0/permissions/serving-endpoints/x"),
-        ("POST", "/api/2.0/secrets/put"),
+        ("POST", "/api/2.0/secrets/scopes/create"),
     ],
     PRIVATE: [
-        ("GET", "/api/2.0/secrets/scopes/list"),
         ("GET", "/api/2.0/secrets/get?scope=a&key=b"),
         ("GET", "/api/fm/usage"),
         ("GET", "/api/fm/audit"),
@@ -55,7 +54,9 @@ def test_a_role_allows_what_it_says_and_refuses_the_rest_with_403(api: Api, role
             assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/api/2.0/secrets/%73copes/list", "/api/2.0/./secrets/scopes/list", "//api/fm/audit"])
+@pytest.mark.parametrize(
+    "path", ["/api/2.0/secrets/%67et?scope=s&key=k", "/api/2.0/./secrets/get?scope=s&key=k", "//api/fm/audit"]
+)
 def test_no_spelling_of_a_path_gets_past_a_role(api: Api, path: str) -> None:
     answer = asked_as(api, api.workspace.issue_token("ada", "read"), "GET", path)
     assert answer.status_code in (403, 404)
@@ -108,6 +109,29 @@ def test_a_limit_with_a_principal_is_one_for_that_principal(api: Api, limit: Any
     path = f"/serving-endpoints/{name}/invocations"
     found = {user: asked_as(api, api.workspace.issue_token(user), "POST", path, HELLO).status_code for user in statuses}
     assert found == statuses
+
+
+def test_a_limit_for_a_group_or_a_principal_counts_their_queries_alone(api: Api) -> None:
+    def limit(key: str, principal: str) -> dict[str, Any]:
+        return {"key": key, "principal": principal, "calls": 2, "renewal_period": "minute"}
+
+    limits = [limit("user_group", "admins"), limit("service_principal", "robot")]
+    name = api.created("counted-apart", ai_gateway={"rate_limits": limits})
+    path = f"/serving-endpoints/{name}/invocations"
+    ada, robot = api.workspace.issue_token("ada"), api.workspace.issue_token("robot")
+    assert [asked_as(api, ada, "POST", path, HELLO).status_code for _ in range(4)] == [200] * 4
+    assert [asked_as(api, robot, "POST", path, HELLO).status_code for _ in range(3)] == [200, 200, 429]
+    admins = [api.workspace.issue_token(user, "admin") for user in ("eve", "bob", "kim")]
+    assert [asked_as(api, admin, "POST", path, HELLO).status_code for admin in admins] == [200, 200, 429]
+
+
+def test_a_limit_that_names_a_user_comes_in_place_of_the_one_for_every_user(api: Api) -> None:
+    every = {"key": "user", "calls": 1, "renewal_period": "minute"}
+    name = api.created("with-exception", ai_gateway={"rate_limits": [every, {**every, "principal": "ada", "calls": 3}]})
+    path = f"/serving-endpoints/{name}/invocations"
+    ada, bob = api.workspace.issue_token("ada"), api.workspace.issue_token("bob")
+    assert [asked_as(api, ada, "POST", path, HELLO).status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert [asked_as(api, bob, "POST", path, HELLO).status_code for _ in range(2)] == [200, 429]
 
 
 def test_tokens_that_were_reserved_and_not_used_are_given_back(api: Api) -> None:
