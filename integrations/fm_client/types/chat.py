@@ -202,7 +202,7 @@ class ChatChunk(Served):
     @property
     def response(self) -> ChatResponse | None:
         """On the last chunk the whole answer, otherwise None."""
-        response: ChatResponse | None = self._kept("_response")
+        response: ChatResponse | None = (self.__pydantic_private__ or {}).get("_response")
         return response
 
     @property

@@ -44,5 +44,5 @@ class CompletionChunk(CompletionResponse):
     @property
     def response(self) -> CompletionResponse | None:
         """On the last chunk the whole completion, otherwise None."""
-        response: CompletionResponse | None = self._kept("_response")
+        response: CompletionResponse | None = (self.__pydantic_private__ or {}).get("_response")
         return response

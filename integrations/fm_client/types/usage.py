@@ -89,12 +89,9 @@ class Served(WireModel):
         object.__setattr__(self, "__pydantic_private__", {**kept, name: value} if kept else {name: value})
         return self
 
-    def _kept(self, name: str) -> Any:
-        return (self.__pydantic_private__ or {}).get(name)
-
     @property
     def _by(self) -> Serving:
-        return self._kept("_serving") or _UNSERVED
+        return (self.__pydantic_private__ or {}).get("_serving") or _UNSERVED
 
     @property
     def endpoint(self) -> str:
