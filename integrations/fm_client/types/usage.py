@@ -81,8 +81,8 @@ class Served(WireModel):
         """The same answer, which now says which fields were left out."""
         return self.served_by(replace(self._by, dropped_params=dropped)) if dropped else self
 
-    # Where pydantic keeps private attributes, but not declared as such: it would fill them in on each chunk of a stream,
-    # for a third of what reading one takes.
+    # Where pydantic keeps private attributes, but not declared as such: it would fill them in on each chunk of a
+    # stream, for a third of what reading one takes.
 
     def _keep(self, name: str, value: Any) -> Self:
         kept = self.__pydantic_private__
