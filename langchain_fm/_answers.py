@@ -26,6 +26,7 @@ from fm_client import (
     ToolCall,
     ToolCallDelta,
     Usage,
+    catalog,
     copy_with,
 )
 
@@ -96,7 +97,7 @@ def metadata(response: ChatResponse | CompletionResponse, route: Route | None) -
         "created": response.created,
         "endpoint": response.endpoint,
         "served_model": response.served_model,
-        "route": route and route.value,
+        "route": "hosted" if catalog.get(response.endpoint) else route and route.value,
         "request_id": response.request_id,
         "dropped_params": list(response.dropped_params) or None,
     }

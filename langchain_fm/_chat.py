@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # naming them is not worth their import: callbacks before mod
     from ._configurable import ConfigurableChatModel
 
 _blocks.register()
+allow_loading()
 
 
 def _wire(messages: list[BaseMessage], params: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -88,8 +89,10 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
         with model_errors():
             client, began = self.clients.sync, time.monotonic()
             response = client.chat(model, _wire(messages, params), **params)
-            left = self._left(client, params, began)
-            return chat_result(response, client.endpoints.route(response.endpoint, left))
+            route = None
+            if self._must_ask(response.endpoint):
+                route = client.endpoints.route(response.endpoint, self._left(client, params, began))
+            return chat_result(response, route)
 
     async def _agenerate(
         self,
@@ -102,8 +105,10 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
         with model_errors():
             client, began = self.clients.aio, time.monotonic()
             response = await client.chat(model, _wire(messages, params), **params)
-            left = self._left(client, params, began)
-            return chat_result(response, await client.endpoints.route(response.endpoint, left))
+            route = None
+            if self._must_ask(response.endpoint):
+                route = await client.endpoints.route(response.endpoint, self._left(client, params, began))
+            return chat_result(response, route)
 
     def _stream(
         self,
@@ -117,7 +122,7 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
             model, params = self._stream_call(stop, kwargs)
             client, route = self.clients.sync, None
             for piece in client.stream_chat(model, _wire(messages, params), **params):
-                if piece.response is not None:
+                if piece.response is not None and self._must_ask(piece.endpoint):
                     route = client.endpoints.route(piece.endpoint, self._left(client, params))
                 if (chunk := reader.read(piece, route)) is not None:
                     if run_manager:
@@ -136,7 +141,7 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
             model, params = self._stream_call(stop, kwargs)
             client, route = self.clients.aio, None
             async for piece in client.stream_chat(model, _wire(messages, params), **params):
-                if piece.response is not None:
+                if piece.response is not None and self._must_ask(piece.endpoint):
                     route = await client.endpoints.route(piece.endpoint, self._left(client, params))
                 if (chunk := reader.read(piece, route)) is not None:
                     if run_manager:
@@ -241,6 +246,3 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         return profile_of_name(first(self.model))
-
-
-allow_loading(ChatFoundationModel)

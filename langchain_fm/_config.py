@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import Any, Self, cast
 
 from langchain_core.language_models.base import LangSmithParams
-from langchain_core.load.serializable import Serializable
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from fm_client import (
@@ -22,11 +21,15 @@ from fm_client import (
     InvalidRequestError,
     Timeout,
     __version__,
+    catalog,
 )
 
 from ._arguments import renamed
 
 PROVIDER = "databricks"
+NAMESPACE = ("langchain_fm",)
+SERIALISED = ("ChatFoundationModel", "FoundationModelLLM")
+"""By name: one of them is imported when it is asked for."""
 CHARS_PER_TOKEN = 4
 """A common rule of thumb for English text; other scripts are counted as one token for each character."""
 
@@ -123,7 +126,7 @@ class Connection(BaseModel):
     @classmethod
     def get_lc_namespace(cls) -> list[str]:
         """Where a serialised model is found again: the front door, not the private module."""
-        return ["langchain_fm"]
+        return [*NAMESPACE]
 
     @property
     def _target(self) -> dict[str, Any]:
@@ -221,21 +224,20 @@ class LanguageModel(Connection):
         model, params = self._call(stop, given)
         if self._asks_for_several(given):
             raise InvalidRequestError(
-                f"n={params['n']} cannot be streamed: LangChain's streams carry one answer. generate() gives all of "
-                "them, invoke() the first; for a stream leave n out, or pass n=1 to the call"
+                f"n={params['n']} cannot be streamed: LangChain's streams carry one answer. generate() gives all, "
+                "invoke() the first; for a stream leave n out, or pass n=1 to the call"
             )
         return model, params
 
     def _asks_for_several(self, given: Mapping[str, Any]) -> bool:
         return given.get("n", self.n) not in (None, 1)
 
-    def _left(self, client: Client | AsyncClient, params: Mapping[str, Any], began: float | None = None) -> float:
-        """Seconds that a call may still take, to learn by which route it was served; 0 if it is not to ask.
+    def _must_ask(self, endpoint: str) -> bool:
+        """Whether an endpoint is to be asked for its route; those of the catalog are hosted."""
+        return self.look_up_route and catalog.get(endpoint) is None
 
-        A stream has no limit as a whole: without `began` it is that of a call.
-        """
-        if not self.look_up_route:
-            return 0.0
+    def _left(self, client: Client | AsyncClient, params: Mapping[str, Any], began: float | None = None) -> float:
+        """Seconds that a call may still take, to learn its route; a stream has no limit as a whole."""
         timeout = params.get("timeout") or client.settings.timeout
         total = timeout.total if isinstance(timeout, Timeout) else timeout
         spent = 0.0 if began is None else time.monotonic() - began
@@ -273,15 +275,15 @@ def _request_fields(cls: type[BaseModel]) -> tuple[str, ...]:
     return tuple(sorted(cls.model_fields.keys() & REQUEST_FIELDS))
 
 
-def allow_loading(cls: type[Serializable]) -> None:
-    """Put a class on LangChain's list of what `load(…, allowed_objects="all")` makes, which has no function for it.
+def allow_loading() -> None:
+    """Put our models on LangChain's list of what `load(…, allowed_objects="all")` makes, which has no function for it.
 
     Whoever loads still has to name this package in `valid_namespaces`, so that nobody else's data can make one.
     """
     with suppress(ImportError):  # without such a list, classes can be named: allowed_objects=[…]
         from langchain_core.load.load import ALL_SERIALIZABLE_MAPPINGS
 
-        ALL_SERIALIZABLE_MAPPINGS[tuple(cls.lc_id())] = tuple(cls.lc_id())
+        ALL_SERIALIZABLE_MAPPINGS.update({(*NAMESPACE, name): (*NAMESPACE, name) for name in SERIALISED})
 
 
 def first(model: str | list[str]) -> str:

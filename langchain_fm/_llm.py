@@ -18,7 +18,7 @@ from pydantic import model_validator
 from fm_client import CompletionChunk, CompletionResponse, Route
 
 from ._answers import metadata, usage_metadata
-from ._config import CONFIG, LanguageModel, add_version, allow_loading, estimate_tokens
+from ._config import CONFIG, LanguageModel, add_version, estimate_tokens
 from ._errors import model_errors
 
 _Answer = tuple[CompletionResponse, Route | None]
@@ -72,7 +72,10 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
         def complete(prompt: str) -> _Answer:
             began = time.monotonic()
             response = client.complete(model, prompt, **params)
-            return response, client.endpoints.route(response.endpoint, self._left(client, params, began))
+            route = None
+            if self._must_ask(response.endpoint):
+                route = client.endpoints.route(response.endpoint, self._left(client, params, began))
+            return response, route
 
         with model_errors():
             workers = min(len(prompts), client.settings.concurrency)
@@ -98,8 +101,11 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
                 async with gate:
                     began = time.monotonic()
                     response = await client.complete(model, prompt, **params)
-                    left = self._left(client, params, began)
-                    return response, await client.endpoints.route(response.endpoint, left)
+                    route = None
+                    if self._must_ask(response.endpoint):
+                        left = self._left(client, params, began)
+                        route = await client.endpoints.route(response.endpoint, left)
+                    return response, route
 
             return _result(await _together([complete(prompt) for prompt in prompts]))
 
@@ -114,7 +120,7 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
             model, params = self._stream_call(stop, kwargs)
             client, route = self.clients.sync, None
             for piece in client.stream_complete(model, prompt, **params):
-                if piece.response is not None:
+                if piece.response is not None and self._must_ask(piece.endpoint):
                     route = client.endpoints.route(piece.endpoint, self._left(client, params))
                 if (chunk := _chunk(piece, route)) is not None:
                     if run_manager:
@@ -132,7 +138,7 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
             model, params = self._stream_call(stop, kwargs)
             client, route = self.clients.aio, None
             async for piece in client.stream_complete(model, prompt, **params):
-                if piece.response is not None:
+                if piece.response is not None and self._must_ask(piece.endpoint):
                     route = await client.endpoints.route(piece.endpoint, self._left(client, params))
                 if (chunk := _chunk(piece, route)) is not None:
                     if run_manager:
@@ -145,9 +151,6 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         return self._tracing_params("llm", stop, kwargs)
-
-
-allow_loading(FoundationModelLLM)
 
 
 async def _together(calls: list[Coroutine[Any, Any, _Answer]]) -> list[_Answer]:

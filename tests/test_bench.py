@@ -15,6 +15,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("raw", "httpx", "fm_client", "langchain_fm")
 
+pytestmark = pytest.mark.timeout(300)  # a run with tiny numbers starts a dozen programs
+
 
 @pytest.fixture(scope="module", autouse=True)
 def benchmarks() -> Iterator[None]:

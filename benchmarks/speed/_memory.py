@@ -11,6 +11,7 @@ from typing import Any
 
 STATUS = Path("/proc/self/status")
 SAMPLES = 20
+"""Looks at the memory, or one in five calls, if these are few."""
 
 
 def resident(field: str = "VmRSS") -> int:
@@ -24,9 +25,10 @@ def resident(field: str = "VmRSS") -> int:
 def growth(call: Callable[[], Any], calls: int) -> dict[str, float]:
     """How memory moves over `calls`: MB between the first quarter's end and the end, and the slope in between."""
     marks: list[tuple[int, float]] = []
+    every = calls // min(SAMPLES, calls // 5)
     for i in range(calls):
         call()
-        if (i + 1) % (calls // SAMPLES) == 0:
+        if (i + 1) % every == 0:
             gc.collect()
             marks.append((i + 1, resident() / 1e6))
     settled = marks[len(marks) // 4 :]

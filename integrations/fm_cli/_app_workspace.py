@@ -12,6 +12,13 @@ from ._options import OutputOption
 from ._output import Output
 from ._settings import Engine, WorkspaceOptions
 
+NetworksOption = Annotated[
+    list[str] | None, typer.Option(help="A network that providers may be in, such as 10.1.0.0/16; repeatable.")
+]
+UrlsOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Another address for a provider, such as anthropic=https://llm.example.com; repeatable."),
+]
 app = typer.Typer(
     help="The embedded workspace: the service's REST API on this machine.",
     no_args_is_help=True,
@@ -36,13 +43,8 @@ def start(
     deploy_seconds: Annotated[float, typer.Option(min=0.0, help="How long a deployment takes.")] = 0.0,
     allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Listen where others can reach it.")] = False,
     host_name: Annotated[list[str] | None, typer.Option(help="A name that others call it by; repeatable.")] = None,
-    provider_network: Annotated[
-        list[str] | None, typer.Option(help="A network that providers may be in, such as 10.1.0.0/16; repeatable.")
-    ] = None,
-    provider_url: Annotated[
-        list[str] | None,
-        typer.Option(help="Another address for a provider, such as anthropic=https://llm.example.com; repeatable."),
-    ] = None,
+    provider_network: NetworksOption = None,
+    provider_url: UrlsOption = None,
     background: Annotated[bool, typer.Option("--background", help="Go on without this command.")] = False,
     detached: Annotated[bool, typer.Option("--detached", hidden=True)] = False,
     output: OutputOption = Output.TEXT,

@@ -36,7 +36,10 @@ class Limits:
     """Until a request's head, and then its body, must be there."""
     write_seconds: float = 60.0
     """Until a client must have taken a piece of an answer."""
+    strangers: int = 64
+    """Connections from which no request has come yet. Those beyond have five seconds for it, and not `read_seconds`."""
     connections: int = 2_000
+    """In all. Strangers beyond their number make room for newcomers; without such, one more connection is a 503."""
     requests: int = 1_500
     """At one time, streams included; over it a request is a 503 with `Retry-After`."""
     control_rate: float = 100.0

@@ -58,6 +58,7 @@ class Guard:
         try:
             asked = Asked(reply.request_id, self._caller(scope))
         except ServiceError as error:
+            error.headers |= _CLOSE  # connections are for users
             await error.response()(scope, receive, reply)
             return
         scope["fm_workspace"] = asked

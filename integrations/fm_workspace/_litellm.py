@@ -173,11 +173,11 @@ def _handler() -> Any:
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
     from litellm.llms.vertex_ai.vertex_llm_base import VertexBase
 
-    from ._fence import client, own_login
+    from ._fence import Transport, client, own_login
 
     own_login(VertexBase)
-    handler = AsyncHTTPHandler()
-    handler.client = client()  # set from outside, it is not closed with the handler
+    handler = AsyncHTTPHandler(transport=Transport(), follow_redirects=False)  # what it makes clients of, if it must
+    handler.client = client()
     return handler
 
 

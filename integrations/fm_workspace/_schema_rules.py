@@ -7,7 +7,7 @@ from typing import Any
 
 from ._errors import bad_request
 
-LARGEST = 2**63
+LARGEST = 2**64
 """Numbers beyond 64 bits are none to a service written in Go."""
 SMALLEST_STEP = 1e-9
 _TYPES = frozenset({"object", "array", "string", "integer", "number", "boolean", "null"})

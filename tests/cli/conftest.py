@@ -22,7 +22,7 @@ from fm_workspace import Workspace
 PROGRAM = Path(sys.executable).with_name("fm")
 NOWHERE = "http://127.0.0.1:9"
 """A proxy that does not exist: whatever is not for this machine fails."""
-SECONDS = 80
+SECONDS = 100
 TOKEN = "token-for-tests"
 
 

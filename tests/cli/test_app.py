@@ -261,7 +261,7 @@ def test_a_reader_who_leaves_early_causes_no_noise(environment: dict[str, str], 
     os.close(reading)
     fm = Path(sys.executable).with_name("fm")
     done = subprocess.run(
-        [fm, *command], env=environment, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+        [fm, *command], env=environment, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, timeout=100
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")

@@ -139,7 +139,7 @@ def test_a_framework_that_is_not_installed_is_skipped_and_its_extra_named(framew
     """None in `sys.modules` makes Python treat a module as not installed."""
     code = f"import sys; sys.modules[{module!r}] = None; from fm_cli import main; main()"
     command = [sys.executable, "-c", code, "demo", "--only", framework, "--output", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 1, done.stderr  # nothing ran
     (row,) = json.loads(done.stdout)["steps"]
     assert row["status"] == "skipped"

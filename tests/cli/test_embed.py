@@ -182,7 +182,7 @@ def test_parquet_without_pyarrow_says_what_to_install(here: Env, lines: Path, tm
     code = "import sys; sys.modules['pyarrow'] = None; from fm_cli import main; main()"
     target = tmp_path / "out.parquet"
     command = [sys.executable, "-c", code, "embed", MODEL, str(lines), "--to", str(target)]
-    done = subprocess.run(command, env=here, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env=here, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 1
     assert "pip install pyarrow" in done.stderr
     assert not target.exists()

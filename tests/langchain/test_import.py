@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from fault_server import FaultServer, chat, reply
+
 HEAVY = {"langchain", "langgraph", "numpy", "pandas", "openai", "tiktoken", "transformers", "torch", "mlflow"}
 FLOOR = """
 import httpcore
@@ -47,6 +49,28 @@ def test_the_completion_model_is_imported_when_it_is_asked_for() -> None:
     assert modules_after("import langchain_fm") & {"yaml", "tenacity", "langchain_fm._llm"} == set()
     assert "langchain_fm._llm" in modules_after("from langchain_fm import FoundationModelLLM")
     assert "has no attribute 'Nothing'" in run("import langchain_fm; langchain_fm.Nothing").stderr
+
+
+def test_a_hosted_model_is_asked_without_the_control_plane(server: FaultServer) -> None:
+    """Its route is known; what manages endpoints is imported where one has to be asked."""
+    server.script("databricks-gpt-oss-20b", reply(200, chat()))
+    code = "from langchain_fm import ChatFoundationModel as Chat"
+    asked = (
+        f"Chat(model='databricks-gpt-oss-20b', host='{server.host}', token='t').invoke('Hi').response_metadata['route']"
+    )
+    assert "hosted" in run(f"{code}; print({asked})").stdout
+    assert "fm_client._endpoints" not in modules_after(f"{code}; {asked}")
+
+
+def test_what_was_serialised_elsewhere_loads_where_the_package_is_imported() -> None:
+    serialised = {
+        "lc": 1,
+        "type": "constructor",
+        "id": ["langchain_fm", "FoundationModelLLM"],
+        "kwargs": {"model": "e"},
+    }
+    code = f"from langchain_core.load import load; print(type(load({serialised}, allowed_objects='all', valid_namespaces=['langchain_fm'])))"
+    assert "FoundationModelLLM" in run(f"import langchain_fm; {code}").stdout
 
 
 def test_a_missing_langchain_core_is_told_with_its_cure() -> None:

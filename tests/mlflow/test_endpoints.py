@@ -166,7 +166,7 @@ def test_rate_limits_can_be_replaced(client: FoundationModelDeploymentClient, na
     assert getattr(client, method)(name, limits).rate_limits[0].calls == 1
     client.predict(endpoint=name, inputs=user("Hi"))
     with pytest.raises(MlflowException) as caught:
-        client.predict(endpoint=name, inputs=user("Hi"), timeout=2)
+        client.predict(endpoint=name, inputs=user("Hi"), timeout=20)
     assert caught.value.get_http_status_code() == 429
 
 

@@ -39,6 +39,7 @@ def environment(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.Monkey
     monkeypatch.setenv("MLFLOW_MODEL_CATALOG_URI", "")
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(str(tmp_path / "mlruns"))
+    mlflow.clear_active_model()  # loading a model makes it the active one, and it is of another store
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's own, while it evaluates
         yield

@@ -22,7 +22,7 @@ class Api:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         headers = {"Authorization": f"Bearer {workspace.token}"}
-        self.http = httpx.Client(base_url=workspace.host, headers=headers, timeout=10, trust_env=False)
+        self.http = httpx.Client(base_url=workspace.host, headers=headers, timeout=30, trust_env=False)
 
     def post(self, path: str, body: Any) -> httpx.Response:
         return self.http.post(path, json=body)

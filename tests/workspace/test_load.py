@@ -87,6 +87,20 @@ def test_the_second_request_of_a_connection_must_arrive_in_time_too(start: Start
         assert b"200 OK" in ended(slow)
 
 
+@pytest.mark.parametrize("token", ["", "wrong"], ids=["no token", "wrong token"])
+def test_a_body_that_goes_on_after_its_refusal_is_cut_off(start: Start, token: str) -> None:
+    api = start(limits=Limits(read_seconds=1))
+    head = f"POST {QUERY} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+    with connections(api, 1, f"{head}Content-Length: 1000000\r\n\r\n".encode()) as (slow,):
+        assert b"HTTP/1.1 401" in slow.recv(65_536)
+        began = time.monotonic()
+        with pytest.raises(OSError, match="."):
+            for _ in range(200):
+                slow.sendall(b"x")
+                time.sleep(0.05)
+        assert time.monotonic() - began < 5
+
+
 def test_a_slow_body_is_a_408(start: Start) -> None:
     api = start(limits=Limits(read_seconds=0.5))
     head = f"POST {QUERY} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {api.workspace.token}\r\n"
@@ -174,6 +188,82 @@ def test_more_connections_than_it_takes_are_told_to_come_back(start: Start) -> N
     assert b"Retry-After: 1\r\n" in answer
 
 
+def is_open(connection: socket.socket) -> bool:
+    """Whether the server has neither closed it nor said anything."""
+    connection.setblocking(False)
+    try:
+        return connection.recv(1, socket.MSG_PEEK) != b""
+    except BlockingIOError:
+        return True
+    except ConnectionResetError:
+        return False
+
+
+def hear(connection: socket.socket, text: bytes) -> None:
+    """Read until `text` has come."""
+    piece = b"."
+    while piece and text not in piece:
+        piece = connection.recv(1_000_000)
+    assert piece, "the server has closed"
+
+
+def fresh(api: Api) -> int:
+    """The status of a request on a connection of its own."""
+    headers = {"Authorization": f"Bearer {api.workspace.token}"}
+    return httpx.get(api.workspace.host + CONTROL, headers=headers, trust_env=False, timeout=20).status_code
+
+
+def test_by_default_sixty_four_silent_connections_are_waited_for(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow-loris with a hundred; one that speaks in time is no longer among them."""
+    monkeypatch.setattr("fm_workspace._protocol.HURRY_SECONDS", 1.0)
+    api = start()
+    with connections(api, 100, b"POST / HTTP/1.1\r\n") as slow:
+        assert fresh(api) == 200
+        when(lambda: sum(map(is_open, slow)), lambda left: left <= 64)
+        assert [is_open(each) for each in slow] == [True] * 64 + [False] * 36
+        assert fresh(api) == 200
+
+
+def test_who_has_spoken_with_a_token_is_waited_for(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fm_workspace._protocol.HURRY_SECONDS", 0.2)
+    api = start(limits=Limits(strangers=2))
+    head = f"GET {{}} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {api.workspace.token}\r\n\r\n"
+    first, second = head.format(CONTROL).encode(), head.format("/nothing").encode()
+    with connections(api, 10, first) as users, connections(api, 10, b"GET / ") as strangers:
+        when(lambda: sum(map(is_open, strangers)), lambda left: left <= 2)
+        for each in users:
+            each.settimeout(10)
+            hear(each, b'"endpoints"')
+            each.sendall(second[:8])
+        time.sleep(0.5)
+        for each in users:
+            each.sendall(second[8:])
+            hear(each, b"No API found")
+
+
+def test_silence_keeps_nobody_out(start: Start) -> None:
+    """All connections are taken, by who sends nothing: the oldest ones make room."""
+    api = start(limits=Limits(connections=20, strangers=5))
+    with connections(api, 60, b"GET / ") as silent:
+        assert [fresh(api) for _ in range(10)] == [200] * 10
+        assert sum(map(is_open, silent)) <= 20
+        assert is_open(silent[-1])
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [("", 401), ("Authorization: Bearer wrong\r\n", 401), ("Origin: https://evil.example\r\n", 403)],
+    ids=["none", "wrong", "origin"],
+)
+def test_who_has_no_token_loses_the_connection(start: Start, header: str, status: int) -> None:
+    api = start()
+    head = f"GET {CONTROL} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n"
+    with connections(api, 1, head.encode()) as (stranger,):
+        answer = ended(stranger)
+    assert answer.startswith(b"HTTP/1.1 %d" % status)
+    assert b"connection: close" in answer.lower()
+
+
 def when(ask: Callable[[], Any], fits: Callable[[Any], bool]) -> Any:
     """The first answer that fits."""
     until = time.monotonic() + SOON
@@ -185,7 +275,7 @@ def when(ask: Callable[[], Any], fits: Callable[[Any], bool]) -> Any:
 
 def test_the_management_api_holds_each_user_to_a_rate(start: Start) -> None:
     api = start(limits=Limits(control_rate=2))
-    answers = [api.http.get(CONTROL) for _ in range(30)]
+    answers = [api.http.get(CONTROL) for _ in range(60)]
     refused = [answer for answer in answers if answer.status_code == 429]
     assert len(refused) >= 5
     assert refused[0].json()["error_code"] == "RESOURCE_EXHAUSTED"

@@ -15,7 +15,7 @@ from vendor_api import SERVERS, connected, model, playing, private_key, urls
 from vendor_azure import Azure, azure
 from vendor_clouds import TOKEN_URI, Vertex, service_account
 from vendor_server import VendorServer
-from workspace_api import Api
+from workspace_api import CHAT, Api
 
 from fm_workspace._endings import EventEnding
 from fm_workspace._errors import ServiceError
@@ -243,6 +243,27 @@ async def test_what_litellm_is_given_sends_to_the_calls_own_host_alone() -> None
     finally:
         current.reset(mark)
     assert exchange.sent == 0
+
+
+@pytest.mark.parametrize("left", [True, False], ids=["left", "read to its end"])
+async def test_a_stream_gives_its_connection_back(api: Api, left: bool) -> None:
+    host, forwarder = api.workspace.host, Forwarder()
+    exchange = Exchange(host, forwarder.http(host), True, EventEnding())
+    mark = current.set(exchange)
+    try:
+        headers = {"Authorization": f"Bearer {api.workspace.token}"}
+        url = f"{host}/serving-endpoints/{CHAT}/invocations"
+        async with client().stream("POST", url, json={**HELLO, "stream": True}, headers=headers) as answer:
+            assert answer.status_code == 200
+            async for _ in answer.aiter_bytes():
+                if left:
+                    break
+    finally:
+        current.reset(mark)
+    assert exchange.reply is not None
+    assert exchange.reply.source is None
+    assert exchange.ending.told or left
+    await forwarder.aclose()
 
 
 def test_a_vendor_behind_a_redirect_is_not_followed_there(start: Start, vendor: VendorServer) -> None:
