@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from llama_index.core.base.llms import types as llama
 
-from fm_client import ChatChunk, CompletionChunk, FunctionCall, Message, ToolCall, ToolCallDelta
+from fm_client import ChatChunk, CompletionChunk, FunctionCall, Message, ToolCall, ToolCallDelta, copy_with
 
 from ._answers import PARTIAL, chat_answer, completion_answer, raw
 from ._messages import from_wire
@@ -59,7 +59,8 @@ class GrowingChat:
         """The answer with `chunk`; None if the chunk adds nothing to it."""
         if chunk.response is not None:
             return chat_answer(chunk.response, single_call=self._single, delta="")
-        text, thinking, pieces = chunk.text, chunk.reasoning, chunk.tool_calls
+        delta = chunk.delta
+        text, thinking, pieces = delta.text, delta.reasoning, delta.tool_calls or ()
         if not (text or thinking or pieces):
             return None
         self._text += text
@@ -76,12 +77,25 @@ class GrowingChat:
         function.arguments += piece.arguments
 
     def _so_far(self, chunk: ChatChunk, text: str, thinking: str) -> llama.ChatResponse:
+        if not self._thinking and not self._calls:
+            return _text_so_far(self._text, text, raw(chunk))
         calls = self._calls[: 1 if self._single else None]
         message = from_wire(Message(content=self._text or None, tool_calls=calls or None))
         if self._thinking:
             message.blocks.insert(0, llama.ThinkingBlock(content=self._thinking))
         extra: dict[str, Any] = {PARTIAL: True, **({"thinking_delta": thinking} if thinking else {})}
         return llama.ChatResponse(message=message, delta=text, raw=raw(chunk), additional_kwargs=extra)
+
+
+_BLOCK = llama.TextBlock(text="")
+_MESSAGE = llama.ChatMessage(role=llama.MessageRole.ASSISTANT, blocks=[_BLOCK], additional_kwargs={})
+_ANSWER = llama.ChatResponse(message=_MESSAGE, delta="", raw={}, additional_kwargs={PARTIAL: True})
+
+
+def _text_so_far(text: str, delta: str, raw: Any) -> llama.ChatResponse:
+    """An answer of text alone: a copy, because LlamaIndex's constructors take longer than reading what they are of."""
+    message = copy_with(_MESSAGE, blocks=[copy_with(_BLOCK, text=text)], additional_kwargs={})
+    return copy_with(_ANSWER, message=message, delta=delta, raw=raw, additional_kwargs={PARTIAL: True})
 
 
 class GrowingCompletion:

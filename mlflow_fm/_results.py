@@ -109,9 +109,9 @@ class AsyncResultStream(AsyncIterator[Result]):
 
 
 def _nested(value: Any) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):  # and not any Mapping: to ask for that costs as much as all else here
         return Result.of(value)
     # A vector has thousands of numbers: only lists of objects (or of lists) are gone through.
-    if isinstance(value, list) and value and isinstance(value[0], (Mapping, list)):
+    if isinstance(value, list) and value and isinstance(value[0], (dict, list)):
         return [_nested(item) for item in value]
     return value

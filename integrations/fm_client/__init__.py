@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import _catalog as catalog
 from ._client import AsyncClient, Client
 from ._config import Settings
+from ._copies import copy_with
 from ._errors import (
     APIConnectionError,
     APIError,
@@ -213,6 +214,7 @@ __all__ = [
     "ZeroVectorWarning",
     "__version__",
     "catalog",
+    "copy_with",
     "environment_proxy",
     "is_loopback",
     "observe",

@@ -116,8 +116,7 @@ class AgentMerger:
         response = self.response()
         extra = {key: value for key, value in self._head.items() if key not in _BESIDE}
         chunk = ChatChunk(**extra, choices=[], usage=response.usage)
-        chunk._response = response
-        return chunk
+        return chunk._keep("_response", response)
 
     def _chunk(self, said: JSONObject, ident: Any) -> ChatChunk:
         delta = Delta.model_validate({"role": "assistant", **said})

@@ -129,8 +129,8 @@ class ItemMerger:
         """The closing chunk: usage, once, and the whole response."""
         response = self.response()
         chunk = self._chunk(None)
-        chunk.usage, chunk._response = response.usage, response
-        return chunk
+        chunk.usage = response.usage
+        return chunk._keep("_response", response)
 
     def rest(self) -> list[ChatChunk]:
         """What was held back: calls of which nobody knew whose they are, and why the answer ended."""

@@ -40,8 +40,8 @@ class UsageMerger:
         """Take over every field that is not null."""
         if usage is not None:
             # Not by iterating over the model, which costs more than reading the chunk it is of.
-            for fields in (usage.__dict__, usage.model_extra or {}):
-                self._fields.update({key: value for key, value in fields.items() if value is not None})
+            told = {**usage.__dict__, **usage.model_extra} if usage.model_extra else usage.__dict__
+            self._fields.update({key: value for key, value in told.items() if value is not None})
 
     def result(self) -> Usage | None:
         """The whole usage; None if the stream never gave any."""
@@ -216,23 +216,31 @@ class _StreamMerger(Generic[C, R]):
 
     def __init__(self) -> None:
         self._head: dict[str, Any] = {}
+        self._named: tuple[Any, ...] = ()
         self._choices: dict[int, Any] = {}
         self._usage = UsageMerger()
 
     def add(self, chunk: C) -> C:
         """Take `chunk` in; returns it normalised: no usage, tool-call pieces with index and id."""
-        self._usage.add(chunk.usage)
+        if chunk.usage is not None:
+            self._usage.add(chunk.usage)
         chunk.usage = None
-        # Where a chunk has what only a whole answer has, it means something else by it.
-        own = self._response.model_fields
-        extra = {key: value for key, value in (chunk.model_extra or {}).items() if key not in own}
-        head = {"id": chunk.id, "created": chunk.created, "model": chunk.model, **extra}
-        self._head.update({key: value for key, value in head.items() if value is not None})
+        self._add_head(chunk)
         for choice in chunk.choices:
             if (merger := self._choices.get(choice.index)) is None:
                 merger = self._choices[choice.index] = self._choice()
             merger.add(choice)
         return chunk
+
+    def _add_head(self, chunk: C) -> None:
+        if (named := (chunk.id, chunk.created, chunk.model)) != self._named:  # most often it is what it was
+            self._named = named
+            head = zip(("id", "created", "model"), named, strict=True)
+            self._head.update({key: value for key, value in head if value is not None})
+        # Where a chunk has what only a whole answer has, it means something else by it.
+        for key, value in (chunk.model_extra or {}).items():
+            if value is not None and key not in self._response.model_fields:
+                self._head[key] = value
 
     @property
     def begun(self) -> bool:
@@ -257,8 +265,7 @@ class _StreamMerger(Generic[C, R]):
         """The closing chunk: usage, once, and the whole response."""
         response: Any = self.response()
         chunk = self._chunk(**{"object": self._object, **self._head}, choices=[], usage=response.usage)
-        chunk._response = response
-        return chunk
+        return chunk._keep("_response", response)
 
 
 class ChatMerger(_StreamMerger[ChatChunk, ChatResponse]):
@@ -298,8 +305,7 @@ class WholeMerger:
         """The closing chunk: usage, once, and the whole response."""
         head = self.chunk.model_dump(exclude={"choices", "usage"}, exclude_unset=True)
         chunk = ChatChunk(**head, choices=[], usage=self._whole.usage)
-        chunk._response = self._whole
-        return chunk
+        return chunk._keep("_response", self._whole)
 
 
 def as_chunk(response: ChatResponse) -> ChatChunk:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from fault_server import DONE, chat, chunked, delta, event
-from llama_index.core.base.llms.types import ChatMessage, ThinkingBlock, ToolCallBlock
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
 
+from fm_client import ChatChunk
 from llamaindex_fm import FoundationModelLLM
+from llamaindex_fm._answers import PARTIAL, raw
+from llamaindex_fm._streams import GrowingChat
 
 HELLO = [ChatMessage(role="user", content="hello")]
 Scripted = Callable[..., FoundationModelLLM]
@@ -143,3 +154,34 @@ def test_a_filtered_or_refused_answer_says_so(caller: Any, scripted: Scripted) -
     got = caller.run(scripted("e", answer), "chat", HELLO)
     assert got.message.additional_kwargs["refusal"] == "no"
     assert got.additional_kwargs["finish_reason"] == "content_filter"
+
+
+@pytest.mark.parametrize("text", [" fox", "\n", "é🦊"])
+def test_an_item_of_text_is_what_the_constructors_make(text: str) -> None:
+    """A chunk's cost"""
+    chunk = ChatChunk.model_validate({"id": "1", "model": "m", "choices": [{"index": 0, "delta": {"content": text}}]})
+    answer = GrowingChat(single_call=False)
+    answer.add(chunk)
+    ours = answer.add(chunk)
+    message = ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text=2 * text)], additional_kwargs={})
+    theirs = ChatResponse(message=message, delta=text, raw=raw(chunk), additional_kwargs={PARTIAL: True})
+    assert ours == theirs and repr(ours) == repr(theirs)
+    assert pickle.loads(pickle.dumps(ours)) == theirs  # noqa: S301  # made here
+    for mine, other in (
+        (ours, theirs),
+        (ours.message, theirs.message),
+        (ours.message.blocks[0], theirs.message.blocks[0]),
+    ):
+        assert vars(mine) == vars(other) and list(vars(mine)) == list(vars(other))
+        assert mine.model_fields_set == other.model_fields_set
+        assert mine.model_dump(exclude_unset=True) == other.model_dump(exclude_unset=True)
+
+
+def test_what_is_done_to_one_item_is_done_to_no_other() -> None:
+    chunk = ChatChunk.model_validate({"choices": [{"index": 0, "delta": {"content": "a"}}]})
+    first, second = (GrowingChat(single_call=False).add(chunk) for _ in range(2))
+    first.additional_kwargs["x"] = first.message.additional_kwargs["x"] = first.raw["x"] = 1
+    first.message.blocks[0].text = "b"
+    first.message.blocks.append(TextBlock(text="c"))
+    assert second == GrowingChat(single_call=False).add(chunk)
+    assert (second.message.content, second.raw.get("x")) == ("a", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, field_validator
 
 from .._errors import ToolArgumentsError
 from ._base import JSONObject, WireModel
@@ -198,17 +198,18 @@ class ChatChunk(Served):
     model: str | None = None
     choices: list[ChunkChoice] = Field(default_factory=list)
     usage: Usage | None = None
-    _response: ChatResponse | None = PrivateAttr(default=None)
 
     @property
     def response(self) -> ChatResponse | None:
         """On the last chunk the whole answer, otherwise None."""
-        return self._response
+        response: ChatResponse | None = (self.__pydantic_private__ or {}).get("_response")
+        return response
 
     @property
     def delta(self) -> Delta:
         """What is added to the first choice (an empty one if this chunk has none)."""
-        return next((choice.delta for choice in self.choices if choice.index == 0), None) or Delta()
+        choice = self._first
+        return choice.delta if choice else Delta()
 
     @property
     def text(self) -> str:
@@ -228,7 +229,15 @@ class ChatChunk(Served):
     @property
     def finish_reason(self) -> str | None:
         """Why the first choice ended, on the chunk that ends it."""
-        return next((choice.finish_reason for choice in self.choices if choice.index == 0), None)
+        choice = self._first
+        return choice.finish_reason if choice else None
+
+    @property
+    def _first(self) -> ChunkChoice | None:
+        for choice in self.choices:
+            if choice.index == 0:
+                return choice
+        return None
 
 
 def text_of(content: str | list[JSONObject] | None) -> str:

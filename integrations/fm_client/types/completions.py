@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from ._base import JSONObject, WireModel
 from .usage import Served, Usage
@@ -41,9 +41,8 @@ class CompletionResponse(Served):
 class CompletionChunk(CompletionResponse):
     """A piece of a streamed completion; the last one has no choices and carries usage and `response`."""
 
-    _response: CompletionResponse | None = PrivateAttr(default=None)
-
     @property
     def response(self) -> CompletionResponse | None:
         """On the last chunk the whole completion, otherwise None."""
-        return self._response
+        response: CompletionResponse | None = (self.__pydantic_private__ or {}).get("_response")
+        return response
