@@ -45,7 +45,7 @@ test-mlflow: $(STAMP)  ## Run the tests of mlflow_fm on the built wheel, with th
 	$(MLFLOW)/bin/pytest tests/mlflow
 
 # What the development environment leaves out (docs/decisions.md), each in an environment of its own, not locked.
-TOOLS := pytest pytest-asyncio pytest-socket pytest-timeout hypothesis httpx
+TOOLS := pytest pytest-asyncio pytest-rerunfailures pytest-socket pytest-timeout hypothesis httpx
 OWN = $(PYTHON) -m venv $(1) && $(1)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade $(2) --editable
 
 .venv-providers/.installed: pyproject.toml
@@ -53,7 +53,7 @@ OWN = $(PYTHON) -m venv $(1) && $(1)/bin/python -m pip install --quiet --disable
 	@touch $@
 
 test-providers: .venv-providers/.installed  ## Test the providers that litellm calls, in an environment of their own
-	.venv-providers/bin/python -m pytest tests/workspace/test_vendors.py tests/workspace/test_providers.py
+	.venv-providers/bin/python -m pytest tests/workspace/test_vendors.py tests/workspace/test_providers.py tests/workspace/test_vendor_addresses.py
 
 .venv-schema/.installed: pyproject.toml
 	$(call OWN,.venv-schema,$(TOOLS) schemathesis) '.[workspace]'

@@ -22,14 +22,15 @@ from fm_client import (
     ChunkChoice,
     CompletionResponse,
     Message,
+    Route,
     ToolCall,
     ToolCallDelta,
     Usage,
-    catalog,
 )
 
 from ._config import PROVIDER
 from ._messages import CALL_EXTRAS, CUT_OFF
+from ._parts import PLAIN
 
 _TOLD = ("reasoning_content", "reasoning", "refusal", "id", "custom_outputs")
 """What of the fields beside a content has a place of its own, or is none of the application's business."""
@@ -37,19 +38,22 @@ _MERGED = ("text", "reasoning", "thinking")
 """Kinds of parts that arrive in pieces; any other is a part of its own."""
 _PIECED = ("summary", "content")
 """Where the texts of reasoning stand."""
+TEXT_KIND = ("text", None, None)
 _SEALS = ("signature", "data", "citations", "encrypted_content")
 """What ends a part: what comes after it is another one."""
 
 
-def chat_result(response: ChatResponse) -> ChatResult:
+def chat_result(response: ChatResponse, route: Route | None) -> ChatResult:
     """A whole answer. The usage is of the call, so that it stands on the first of its generations only."""
-    return ChatResult(generations=[_generation(response, choice, i == 0) for i, choice in enumerate(response.choices)])
+    return ChatResult(
+        generations=[_generation(response, choice, route, i == 0) for i, choice in enumerate(response.choices)]
+    )
 
 
-def _generation(response: ChatResponse, choice: Choice, is_first: bool) -> ChatGeneration:
+def _generation(response: ChatResponse, choice: Choice, route: Route | None, is_first: bool) -> ChatGeneration:
     message = ai_message(choice.message)
     message.usage_metadata = usage_metadata(response.usage) if is_first else None
-    message.response_metadata = metadata(response)
+    message.response_metadata = metadata(response, route)
     info = {"finish_reason": choice.finish_reason, "logprobs": choice.logprobs}
     return ChatGeneration(message=message, generation_info={k: v for k, v in info.items() if v is not None})
 
@@ -81,9 +85,8 @@ def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
     return found
 
 
-def metadata(response: ChatResponse | CompletionResponse) -> dict[str, Any]:
+def metadata(response: ChatResponse | CompletionResponse, route: Route | None) -> dict[str, Any]:
     """What served an answer, and all else the service said about it."""
-    known = catalog.get(response.endpoint)
     found = {
         **(response.model_extra or {}),
         "model_provider": PROVIDER,
@@ -92,7 +95,7 @@ def metadata(response: ChatResponse | CompletionResponse) -> dict[str, Any]:
         "created": response.created,
         "endpoint": response.endpoint,
         "served_model": response.served_model,
-        "route": "hosted" if known else None,  # a name that the catalog lacks may be of any route
+        "route": route and route.value,
         "request_id": response.request_id,
         "dropped_params": list(response.dropped_params) or None,
     }
@@ -108,20 +111,24 @@ def _custom_outputs(message: Message) -> Any:
 
 
 class ChunkReader:
-    """The chunks of one stream. Pieces of parts get an `index`, by which LangChain puts them together again."""
+    """The chunks of one stream. Pieces of parts get an `index`, by which LangChain puts them together again.
+
+    A text that comes as such stays one; it counts as the part `PLAIN`, which is what comes late of it.
+    """
 
     def __init__(self) -> None:
         self._kind: tuple[Any, ...] | None = None
         self._piece: tuple[Any, ...] | None = None
         self._index = -1
+        self._in_parts = False
         self._piece_index = -1
         self._calls: dict[int, str] = {}
         self._texts: dict[str, int] = {}
 
-    def read(self, chunk: ChatChunk) -> ChatGenerationChunk | None:
-        """A chunk of the first answer; None for one that says nothing."""
+    def read(self, chunk: ChatChunk, route: Route | None = None) -> ChatGenerationChunk | None:
+        """A chunk of the first answer; None for one that says nothing. `route` is for the closing one."""
         if chunk.response is not None:
-            return self._last(chunk, chunk.response)
+            return self._last(chunk, chunk.response, route)
         choice = next((choice for choice in chunk.choices if choice.index == 0), None)
         return None if choice is None else self._read(choice)
 
@@ -142,7 +149,7 @@ class ChunkReader:
             message=message, generation_info={"logprobs": choice.logprobs} if choice.logprobs else None
         )
 
-    def _last(self, chunk: ChatChunk, response: ChatResponse) -> ChatGenerationChunk:
+    def _last(self, chunk: ChatChunk, response: ChatResponse, route: Route | None) -> ChatGenerationChunk:
         """The closing chunk: usage and metadata, once, because LangChain adds up what comes twice.
 
         Calls that cannot be read, or that an agent has made itself by now, are made unfit for execution.
@@ -155,7 +162,7 @@ class ChunkReader:
                 tool_call_chunk(args=CUT_OFF, index=i) for i, call_id in self._calls.items() if call_id not in valid
             ],
             usage_metadata=usage_metadata(chunk.usage),
-            response_metadata=metadata(response),
+            response_metadata=metadata(response, route),
             additional_kwargs=_whole_asides(response.message) if response.choices else {},
             chunk_position="last",
         )
@@ -163,45 +170,52 @@ class ChunkReader:
         return ChatGenerationChunk(message=message, generation_info={"finish_reason": reason} if reason else None)
 
     def _rest(self, response: ChatResponse) -> list[str | dict[str, Any]]:
-        """What an answer's items hold, and their stream said elsewhere or not at all."""
+        """What an answer's items hold, and their stream said elsewhere."""
         content = response.message.content if response.choices else None
         parts = content if isinstance(content, list) else []
-        refusals: list[str | dict[str, Any]] = [self._indexed(part) for part in parts if part.get("type") == "refusal"]
-        places = {part["id"]: self._texts[part["id"]] for part in parts if part.get("id") in self._texts}
-        if len(parts) == 1 and self._index < 0:  # a text alone, which came without an id
-            places[parts[0].get("id")] = 0
-        sources = [part for part in parts if part.get("annotations") and part.get("id") in places]
-        return refusals + [
-            {"type": "text", "text": "", "annotations": part["annotations"], "index": places[part.get("id")]}
-            for part in sources
-        ]
+        return [self._indexed(part) for part in parts if part.get("type") == "refusal"]
 
     @property
     def _empty(self) -> str | list[str | dict[str, Any]]:
-        return [] if self._index >= 0 else ""
+        return [] if self._in_parts else ""
 
     def _content(self, content: str | list[dict[str, Any]] | None) -> str | list[str | dict[str, Any]]:
         if not content:
             return self._empty
         if isinstance(content, list):
+            self._in_parts = True
             return [self._indexed(part) for part in content]
-        # Once parts have come, later text is a part too: routes mix the two forms in one stream.
-        return [self._indexed({"type": "text", "text": content})] if self._index >= 0 else content
+        if self._in_parts:  # later text is a part too: routes mix the two forms in one stream
+            return [self._indexed({"type": "text", "text": content})]
+        self._kind, self._index = TEXT_KIND, PLAIN
+        return content
 
     def _indexed(self, part: dict[str, Any]) -> dict[str, Any]:
-        message = part.get("id") if part.get("type") == "text" else None
-        kind = (part.get("type"), part.get("index"), message)
+        if part.get("type") == "text" and part.get("id"):
+            return self._of_message(part, part["id"])
+        kind = (part.get("type"), part.get("index"), None)
         if kind != self._kind or part.get("type") not in _MERGED:
-            self._kind, self._piece, self._piece_index = kind, None, -1
-            self._index += 1
-        elif message is not None:
-            part = {key: value for key, value in part.items() if key != "id"}  # LangChain would write it twice
-        if message is not None:
-            self._texts.setdefault(message, self._index)
+            self._begin(kind)
         if _is_closed(part):
             self._kind = None  # a signature is for what stands before it: what comes after is another part
         pieces = {name: self._pieces(part[name]) for name in _PIECED if isinstance(part.get(name), list)}
         return {**part, **pieces, "index": self._index}
+
+    def _of_message(self, part: dict[str, Any], message: str) -> dict[str, Any]:
+        """A text of one of several messages; its id only once, as LangChain would write it twice."""
+        kind = ("text", part.get("index"), message)
+        if message in self._texts:
+            self._kind = kind if part.get("text") else self._kind
+            known = {key: value for key, value in part.items() if key != "id"}
+            return {**known, "index": self._texts[message]}
+        if part.get("text") or self._kind != TEXT_KIND:  # else it tells whose the text before it is
+            self._begin(kind)
+        self._kind, self._texts[message] = kind, self._index
+        return {**part, "index": self._index}
+
+    def _begin(self, kind: tuple[Any, ...]) -> None:
+        self._kind, self._piece, self._piece_index = kind, None, -1
+        self._index += 1
 
     def _pieces(self, pieces: list[Any]) -> list[dict[str, Any]]:
         return [self._indexed_piece(piece) for piece in pieces if isinstance(piece, dict)]

@@ -10,7 +10,7 @@ from langchain_core.messages.block_translators import register_translator
 from langchain_core.messages.content import ContentBlock
 
 from ._config import PROVIDER
-from ._parts import CONTINUES, RAW, SEALS, Block
+from ._parts import CONTINUES, PLAIN, RAW, SEALS, Block, joined
 
 _STANDARD = frozenset(
     {"text", "reasoning", "image", "audio", "video", "file", "text-plain", "tool_call", "non_standard"}
@@ -35,7 +35,10 @@ def standard_blocks_of_chunk(message: AIMessageChunk) -> list[ContentBlock]:
     if message.chunk_position == "last":
         return standard_blocks(message)
     calls: list[Any] = [_call_chunk(dict(piece)) for piece in message.tool_call_chunks]
-    return cast("list[ContentBlock]", [*_loose_reasoning(message), *_of_content(message.content), *calls])
+    content = message.content
+    if isinstance(content, str) and content:
+        content = [{"type": "text", "text": content, "index": PLAIN}]
+    return cast("list[ContentBlock]", [*_loose_reasoning(message), *_of_content(content), *calls])
 
 
 def _call_chunk(piece: Block) -> Block:
@@ -56,7 +59,7 @@ def _loose_reasoning(message: AIMessage) -> list[Block]:
 
 
 def _of_content(content: str | list[Any]) -> Iterator[Block]:
-    for part in [content] if isinstance(content, str) else content:
+    for part in [content] if isinstance(content, str) else joined(content):
         if isinstance(part, str):
             if part:
                 yield {"type": "text", "text": part}

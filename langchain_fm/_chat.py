@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,7 +18,7 @@ from pydantic import BaseModel, model_validator
 
 from . import _blocks
 from ._answers import ChunkReader, chat_result
-from ._config import CONFIG, LanguageModel, add_version, estimate_tokens, first
+from ._config import CONFIG, LanguageModel, add_version, allow_loading, estimate_tokens, first
 from ._errors import model_errors
 from ._messages import to_wire
 from ._profile import profile_of_endpoint, profile_of_name
@@ -85,7 +86,9 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
     ) -> ChatResult:
         model, params = self._call(stop, kwargs)
         with model_errors():
-            return chat_result(self.clients.sync.chat(model, _wire(messages, params), **params))
+            began = time.monotonic()
+            response = self.clients.sync.chat(model, _wire(messages, params), **params)
+            return chat_result(response, self._route(response.endpoint, params, began))
 
     async def _agenerate(
         self,
@@ -96,7 +99,9 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
     ) -> ChatResult:
         model, params = self._call(stop, kwargs)
         with model_errors():
-            return chat_result(await self.clients.aio.chat(model, _wire(messages, params), **params))
+            began = time.monotonic()
+            response = await self.clients.aio.chat(model, _wire(messages, params), **params)
+            return chat_result(response, await self._aroute(response.endpoint, params, began))
 
     def _stream(
         self,
@@ -109,7 +114,8 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
         with model_errors():
             model, params = self._stream_call(stop, kwargs)
             for piece in self.clients.sync.stream_chat(model, _wire(messages, params), **params):
-                if (chunk := reader.read(piece)) is not None:
+                route = None if piece.response is None else self._route(piece.endpoint, params)
+                if (chunk := reader.read(piece, route)) is not None:
                     if run_manager:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -125,7 +131,8 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
         with model_errors():
             model, params = self._stream_call(stop, kwargs)
             async for piece in self.clients.aio.stream_chat(model, _wire(messages, params), **params):
-                if (chunk := reader.read(piece)) is not None:
+                route = None if piece.response is None else await self._aroute(piece.endpoint, params)
+                if (chunk := reader.read(piece, route)) is not None:
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -139,8 +146,7 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
 
     def _should_stream(self, *, async_api: bool, run_manager: Any = None, **kwargs: Any) -> bool:
         # Several answers are not streamed only because somebody listens; who calls `stream` is told so.
-        several = kwargs.get("n", self.n) not in (None, 1)
-        if several and not kwargs.get("stream"):
+        if self._asks_for_several(kwargs) and not kwargs.get("stream"):
             return False
         return super()._should_stream(async_api=async_api, run_manager=run_manager, **kwargs)
 
@@ -229,3 +235,6 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         return profile_of_name(first(self.model))
+
+
+allow_loading(ChatFoundationModel)

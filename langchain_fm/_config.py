@@ -5,13 +5,26 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Self, cast
 
 from langchain_core.language_models.base import LangSmithParams
+from langchain_core.load.serializable import Serializable
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
-from fm_client import AsyncClient, Client, Clients, ConfigurationError, InvalidRequestError, Timeout, __version__
+from fm_client import (
+    AsyncClient,
+    Client,
+    Clients,
+    ConfigurationError,
+    InvalidRequestError,
+    Route,
+    Settings,
+    Timeout,
+    __version__,
+)
 
 from ._arguments import renamed
 
@@ -174,6 +187,8 @@ class LanguageModel(Connection):
     """Name of the end user, passed on."""
     extra_body: dict[str, Any] | None = None
     """Further fields of the request body, sent as they are."""
+    look_up_route: bool = True
+    """Ask an endpoint that the catalog lacks, once, by which route it serves, for `response_metadata["route"]`."""
 
     @property
     def _sampling(self) -> dict[str, Any]:
@@ -206,9 +221,32 @@ class LanguageModel(Connection):
 
     def _stream_call(self, stop: Any, given: Mapping[str, Any]) -> tuple[str | list[str], dict[str, Any]]:
         model, params = self._call(stop, given)
-        if (n := params.get("n")) not in (None, 1):
-            raise InvalidRequestError(f"n={n} cannot be streamed: LangChain's streams carry one answer; use invoke")
+        if self._asks_for_several(given):
+            raise InvalidRequestError(
+                f"n={params['n']} cannot be streamed: LangChain's streams carry one answer. generate() gives all of "
+                "them, invoke() the first; for a stream leave n out, or pass n=1 to the call"
+            )
         return model, params
+
+    def _asks_for_several(self, given: Mapping[str, Any]) -> bool:
+        return given.get("n", self.n) not in (None, 1)
+
+    def _route(self, endpoint: str, params: Mapping[str, Any], began: float | None = None) -> Route | None:
+        """By which route an endpoint served a call that began then; a stream has no limit as a whole."""
+        client = self.clients.sync
+        return client.endpoints.route(endpoint, self._left(client.settings, params, began))
+
+    async def _aroute(self, endpoint: str, params: Mapping[str, Any], began: float | None = None) -> Route | None:
+        client = self.clients.aio
+        return await client.endpoints.route(endpoint, self._left(client.settings, params, began))
+
+    def _left(self, settings: Settings, params: Mapping[str, Any], began: float | None) -> float:
+        """Seconds that a call may still take; 0 if it is not to ask for its route."""
+        timeout = params.get("timeout") or settings.timeout
+        total = timeout.total if isinstance(timeout, Timeout) else timeout
+        now = time.monotonic()
+        left = math.inf if total is None else total - now + (now if began is None else began)
+        return left if self.look_up_route else 0.0
 
     def _tracing_params(self, kind: str, stop: Any, given: Mapping[str, Any]) -> LangSmithParams:
         """The standard parameters of a trace."""
@@ -240,6 +278,17 @@ REQUEST_FIELDS = frozenset({
 def _request_fields(cls: type[BaseModel]) -> tuple[str, ...]:
     """Those that a class has; LangChain asks for them several times in a call."""
     return tuple(sorted(cls.model_fields.keys() & REQUEST_FIELDS))
+
+
+def allow_loading(cls: type[Serializable]) -> None:
+    """Put a class on LangChain's list of what `load(…, allowed_objects="all")` makes, which has no function for it.
+
+    Whoever loads still has to name this package in `valid_namespaces`, so that nobody else's data can make one.
+    """
+    with suppress(ImportError):  # without such a list, classes can be named: allowed_objects=[…]
+        from langchain_core.load.load import ALL_SERIALIZABLE_MAPPINGS
+
+        ALL_SERIALIZABLE_MAPPINGS[tuple(cls.lc_id())] = tuple(cls.lc_id())
 
 
 def first(model: str | list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from contextvars import copy_context
 from typing import Any, Self
@@ -14,11 +15,13 @@ from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from langchain_core.runnables.config import ContextThreadPoolExecutor
 from pydantic import model_validator
 
-from fm_client import CompletionChunk, CompletionResponse
+from fm_client import CompletionChunk, CompletionResponse, Route
 
 from ._answers import metadata, usage_metadata
-from ._config import CONFIG, LanguageModel, add_version, estimate_tokens
+from ._config import CONFIG, LanguageModel, add_version, allow_loading, estimate_tokens
 from ._errors import model_errors
+
+_Answer = tuple[CompletionResponse, Route | None]
 
 
 class FoundationModelLLM(LanguageModel, BaseLLM):
@@ -61,14 +64,19 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        if self.streaming:
+        if self.streaming and not self._asks_for_several(kwargs):
             return _merged(list(self._stream(prompt, stop, run_manager, **kwargs)) for prompt in prompts)
         model, params = self._call(stop, kwargs)
+
+        def complete(prompt: str) -> _Answer:
+            began = time.monotonic()
+            response = self.clients.sync.complete(model, prompt, **params)
+            return response, self._route(response.endpoint, params, began)
+
         with model_errors():
-            client = self.clients.sync
-            workers = min(len(prompts), client.settings.concurrency)
+            workers = min(len(prompts), self.clients.sync.settings.concurrency)
             with ContextThreadPoolExecutor(workers, "fm-llm") as pool:
-                return _result(list(pool.map(lambda prompt: client.complete(model, prompt, **params), prompts)))
+                return _result(list(pool.map(complete, prompts)))
 
     async def _agenerate(
         self,
@@ -77,7 +85,7 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        if self.streaming:
+        if self.streaming and not self._asks_for_several(kwargs):
             streams = (self._astream(prompt, stop, run_manager, **kwargs) for prompt in prompts)
             return _merged([[chunk async for chunk in stream] for stream in streams])
         model, params = self._call(stop, kwargs)
@@ -85,9 +93,11 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
             client = self.clients.aio
             gate = asyncio.Semaphore(client.settings.concurrency)
 
-            async def complete(prompt: str) -> CompletionResponse:
+            async def complete(prompt: str) -> _Answer:
                 async with gate:
-                    return await client.complete(model, prompt, **params)
+                    began = time.monotonic()
+                    response = await client.complete(model, prompt, **params)
+                    return response, await self._aroute(response.endpoint, params, began)
 
             return _result(await _together([complete(prompt) for prompt in prompts]))
 
@@ -101,7 +111,8 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
         with model_errors():
             model, params = self._stream_call(stop, kwargs)
             for piece in self.clients.sync.stream_complete(model, prompt, **params):
-                if (chunk := _chunk(piece)) is not None:
+                route = None if piece.response is None else self._route(piece.endpoint, params)
+                if (chunk := _chunk(piece, route)) is not None:
                     if run_manager:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -116,7 +127,8 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
         with model_errors():
             model, params = self._stream_call(stop, kwargs)
             async for piece in self.clients.aio.stream_complete(model, prompt, **params):
-                if (chunk := _chunk(piece)) is not None:
+                route = None if piece.response is None else await self._aroute(piece.endpoint, params)
+                if (chunk := _chunk(piece, route)) is not None:
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -129,7 +141,10 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
         return self._tracing_params("llm", stop, kwargs)
 
 
-async def _together(calls: list[Coroutine[Any, Any, CompletionResponse]]) -> list[CompletionResponse]:
+allow_loading(FoundationModelLLM)
+
+
+async def _together(calls: list[Coroutine[Any, Any, _Answer]]) -> list[_Answer]:
     """All results; the first failure ends the other calls, and is raised as it is."""
     if len(calls) == 1:  # without a task, so that it stays in the caller's context
         return [await calls[0]]
@@ -141,23 +156,23 @@ async def _together(calls: list[Coroutine[Any, Any, CompletionResponse]]) -> lis
             task.cancel()
 
 
-def _result(responses: list[CompletionResponse]) -> LLMResult:
+def _result(answers: list[_Answer]) -> LLMResult:
     """One list of generations for each prompt; the usage of all prompts together in `llm_output`."""
-    generations = [[_generation(response, i) for i in range(len(response.choices))] for response in responses]
+    generations = [[_generation(*answer, i) for i in range(len(answer[0].choices))] for answer in answers]
     return LLMResult(generations=generations, llm_output=_output(generation[0] for generation in generations))
 
 
-def _generation(response: CompletionResponse, i: int) -> Generation:
+def _generation(response: CompletionResponse, route: Route | None, i: int) -> Generation:
     choice = response.choices[i]
-    info = {**metadata(response), "finish_reason": choice.finish_reason, "logprobs": choice.logprobs}
+    info = {**metadata(response, route), "finish_reason": choice.finish_reason, "logprobs": choice.logprobs}
     info["usage_metadata"] = usage_metadata(response.usage) if i == 0 else None
     return Generation(text=choice.text, generation_info={k: v for k, v in info.items() if v is not None})
 
 
-def _chunk(piece: CompletionChunk) -> GenerationChunk | None:
+def _chunk(piece: CompletionChunk, route: Route | None) -> GenerationChunk | None:
     if piece.response is None:
         return GenerationChunk(text=piece.text) if piece.text else None
-    info = {**metadata(piece.response), "finish_reason": piece.response.finish_reason}
+    info = {**metadata(piece.response, route), "finish_reason": piece.response.finish_reason}
     info["usage_metadata"] = usage_metadata(piece.usage)
     return GenerationChunk(text="", generation_info={k: v for k, v in info.items() if v is not None})
 

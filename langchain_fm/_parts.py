@@ -21,8 +21,10 @@ CONTINUES = "continues"
 """In `extras` of a block: it is a further piece of the item of which the block before it is one."""
 SEALS = ("signature", "data")
 """What reasoning is signed with, or holds instead of a text when it is encrypted."""
-# LangChain's own bookkeeping, which the service would refuse as unknown fields.
-_BOOKKEEPING = frozenset({"index", "id", "extras", "annotations"})
+PLAIN = 0
+"""Number of what a stream told of a text that it had begun with, and that came as such."""
+# LangChain's own bookkeeping and what belongs to items, which the service would refuse as unknown fields.
+_BOOKKEEPING = frozenset({"index", "id", "extras", "annotations", "phase"})
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"}
 DEFAULT_FILE_NAME = "file"
 
@@ -61,21 +63,26 @@ def to_reasoning(block: Block) -> Block | None:
 def to_items(blocks: Iterable[str | Block]) -> list[Block]:
     """The parts of an answer of the Responses API, each as it came."""
     items: list[Block] = []
-    for block in blocks:
+    for block in joined(blocks):
         part = _to_item(block)
         if part is not None and part.get("type") == "reasoning" and part.pop(CONTINUES, False):
             _continue(items, part)
-        elif part is not None and part.get("type") == "text" and not part.get("text"):
-            _add_sources(items, part)
         elif part is not None:
             items.append(part)
     return items
 
 
-def _add_sources(items: list[Block], part: Block) -> None:
-    """A text that was streamed alone has its sources in an empty one behind it."""
-    if items and items[-1].get("type") == "text" and part.get("annotations"):
-        items[-1]["annotations"] = [*items[-1].get("annotations", []), *part["annotations"]]
+def joined(blocks: Iterable[str | Block]) -> list[str | Block]:
+    """The blocks of a content, of which a text and what its stream told of it later are one.
+
+    >>> joined(["a", {"type": "text", "text": "", "id": "msg_1", "index": 0}])
+    [{'type': 'text', 'text': 'a', 'id': 'msg_1', 'index': 0}]
+    """
+    found = list(blocks)
+    text, late = found[:2] if len(found) > 1 else ("", "")
+    if isinstance(text, str) and isinstance(late, dict) and (late.get("type"), late.get("index")) == ("text", PLAIN):
+        return [{**late, "text": text + (late.get("text") or "")}, *found[2:]]
+    return found
 
 
 def _continue(items: list[Block], part: Block) -> None:

@@ -369,8 +369,8 @@ class FoundationModelLLM(Connected, StructuredCalls):
     ) -> list[ToolSelection]:
         """The tools that an answer calls.
 
-        A ValueError if it calls none (unless `error_on_no_tool_call` is False), and for a call whose arguments are no
-        JSON object, for instance because `max_tokens` cut them off: such a call is never to be executed.
+        A ValueError if it calls none (unless `error_on_no_tool_call` is False), and `fm_client.ToolArgumentsError` (a
+        ValueError) for a call whose arguments are no JSON object, for instance because `max_tokens` cut them off.
         """
         found = selections(response.message, partial=bool(response.additional_kwargs.get(PARTIAL)))
         if not found and error_on_no_tool_call:

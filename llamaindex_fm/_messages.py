@@ -23,7 +23,7 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.llms.utils import parse_partial_json
 from llama_index.core.tools import BaseTool
 
-from fm_client import InvalidRequestError, Message, ToolCall, show_tool_media
+from fm_client import InvalidRequestError, Message, ToolArgumentsError, ToolCall, show_tool_media
 
 from ._media import audio_part, document_part, image_part
 from ._schema import JSONObject, flat
@@ -211,14 +211,9 @@ def _calls_of(message: ChatMessage) -> list[ToolCall]:
 
 
 def _selection(call: ToolCall, *, partial: bool) -> ToolSelection:
-    if partial:
-        kwargs = _so_far(call.function.arguments)
-    elif call.is_valid:
-        kwargs = call.args
-    else:
-        raise ValueError(
-            f"the model's arguments for tool {call.name!r} are no JSON object: {call.function.arguments!r}"
-        )
+    if not partial and not call.name:
+        raise ToolArgumentsError("the model called a tool without naming it")
+    kwargs = _so_far(call.function.arguments) if partial else call.args
     return ToolSelection(tool_id=call.id, tool_name=call.name, tool_kwargs=kwargs)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from fm_client import ObservedCall, observe
 
 from ._errors import mlflow_errors
+from ._frameworks import mend_async_streams
 from ._prices import PriceLike, read_prices
 from ._spans import CallSpan, Recording
 
@@ -31,7 +32,7 @@ def autolog(*, disable: bool = False, content: bool = True, prices: Mapping[str,
     while _stops:
         _stops.pop()()
     if not disable:
-        _stops.append(observe(lambda call: _begin(call, recording)))
+        _stops.extend([observe(lambda call: _begin(call, recording)), mend_async_streams()])
 
 
 def _begin(call: ObservedCall, recording: Recording) -> CallSpan:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 import mlflow
+from mlflow.utils.import_hooks import register_post_import_hook
 
 from fm_client import ObservedCall
 
 LANGCHAIN_TRACER = "mlflow.langchain.langchain_tracer"
+LLAMA_INDEX_TRACER = "mlflow.llama_index.tracer"
 _CALLERS = ("langchain_fm.", "langchain_core.language_models.")
 _MODELS = frozenset({"CHAT_MODEL", "LLM", "EMBEDDING"})
 _FORMATS = frozenset({"langchain", "llamaindex"})
@@ -57,3 +62,42 @@ def _span_of_run(manager: Any) -> Any:
             found = getattr(handler, "_run_span_mapping", {}).get(str(manager.run_id))
             return found and found.span
     return None
+
+
+class _Mending:
+    """Whether async streams of LlamaIndex are to be traced to their end."""
+
+    is_on = False
+
+
+def mend_async_streams() -> Callable[[], None]:
+    """Have the span that MLflow makes of an async stream of LlamaIndex end with the stream; returns what ends that.
+
+    MLflow takes for a stream what `inspect.isgenerator` does, and that is no async generator. So it ends the span, and
+    a trace of which it is the root, before the first piece is there; and the spans around it, which wait for a stream
+    that was never noted, do not end at all.
+    """
+
+    def stop() -> None:
+        _Mending.is_on = False
+
+    _Mending.is_on = True
+    _mend_when_imported()
+    return stop
+
+
+@functools.cache
+def _mend_when_imported() -> None:
+    register_post_import_hook(_mend, LLAMA_INDEX_TRACER)
+
+
+def _mend(tracer: Any) -> None:
+    resolver = getattr(tracer, "StreamResolver", None)
+    is_stream = getattr(resolver, "is_streaming_result", None)
+    if is_stream is None:
+        return  # another MLflow, which we know nothing of
+
+    def is_streaming_result(self: Any, result: Any) -> bool:
+        return bool(is_stream(self, result)) or (_Mending.is_on and inspect.isasyncgen(result))
+
+    resolver.is_streaming_result = is_streaming_result  # type: ignore[union-attr]  # it has the method, so it is there

@@ -16,7 +16,8 @@ TARGETS
 
 ENVIRONMENT
   MLFLOW_DEPLOYMENTS_TARGET                the target when none is given, for example: fm
-  MLFLOW_DEPLOYMENT_PREDICT_TIMEOUT        seconds for one request (300 if unset)
+  MLFLOW_DEPLOYMENT_PREDICT_TIMEOUT        seconds without an answer, or an event of a stream
+                                           (300, and 120 between events, if unset)
   MLFLOW_DEPLOYMENT_PREDICT_TOTAL_TIMEOUT  seconds for all attempts of a query (300 if unset)
   MLFLOW_DEPLOYMENT_CLIENT_HTTP_REQUEST_TIMEOUT, MLFLOW_HTTP_REQUEST_TIMEOUT
                                            seconds for a request that is no query (300 if unset); the first counts

@@ -13,7 +13,7 @@ from fm_client import Client, Clients, Timeout
 from ._targets import Target
 
 PREDICT_TIMEOUT = "MLFLOW_DEPLOYMENT_PREDICT_TIMEOUT"
-"""Seconds for one request. Unset, MLflow takes 120; here it is the core's 300, longer than the service's own 297."""
+"""Seconds without an answer, or without an event of a stream. Unset, MLflow takes 120; here it is the core's limits."""
 TOTAL_TIMEOUT = "MLFLOW_DEPLOYMENT_PREDICT_TOTAL_TIMEOUT"
 """Seconds for all attempts together; unset, the core's default, or the time for one request if that is longer."""
 REQUEST_TIMEOUTS = ("MLFLOW_DEPLOYMENT_CLIENT_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_TIMEOUT")
@@ -78,8 +78,8 @@ def request_timeout() -> Timeout:
 
 def _limits(single: float | None, total: float | None) -> Timeout:
     default = Timeout()
-    read = default.read if single is None else single
-    return Timeout(read=read, total=max(default.total or 0.0, read or 0.0) if total is None else total)
+    read, idle = (default.read, default.idle) if single is None else (single, single)
+    return Timeout(read=read, total=max(default.total or 0.0, read or 0.0) if total is None else total, idle=idle)
 
 
 def _count(variable: str) -> int | None:

@@ -16,6 +16,14 @@ from ._frameworks import active_span, framework_span
 from ._prices import Price, cost
 
 PROVIDER = "databricks"
+"""Of hosted and provisioned models, and of those that nothing is known of."""
+# What MLflow's catalog of prices calls other than the service does; Bedrock's models have its own prices.
+_PROVIDERS = {
+    "ai21labs": "ai21",
+    "amazon-bedrock": "bedrock",
+    "databricks-model-serving": PROVIDER,
+    "google-cloud-vertex-ai": "vertex_ai",
+}
 _TYPES = {"chat": "CHAT_MODEL", "complete": "LLM", "embed": "EMBEDDING"}
 # What of a request is no content. Fields that nobody foresaw may be.
 _SETTINGS = frozenset(
@@ -62,6 +70,8 @@ class CallSpan(CallObserver):
         borrowed = framework_span(active)
         self._is_own = borrowed is None
         self._span: Any = self._start(active) if borrowed is None else borrowed
+        if not self._is_own:  # at once: a framework ends the span of a stream that is left early before we do
+            self._span.set_attributes(self._identity(self._endpoint, None))
         self._began = time.perf_counter()  # not before: MLflow's first span takes it half a second of imports
 
     def sent(self, endpoint: str, failure: APIError | None) -> None:
@@ -98,7 +108,7 @@ class CallSpan(CallObserver):
 
     def _start(self, parent: Any) -> Any:
         call = self._call
-        attributes: dict[str, Any] = {_PROVIDER: PROVIDER, "fm.endpoint": call.models[0]}
+        attributes = self._identity(self._endpoint, None)
         if len(call.models) > 1:
             attributes["fm.endpoints"] = list(call.models)
         if call.kind == "chat":
@@ -130,15 +140,22 @@ class CallSpan(CallObserver):
         counts = {"fm.requests": len(self._repeats), "fm.retries": sum(self._repeats)}
         facts: dict[str, Any] = self._with_earlier(counts)
         if answer is None:
-            return facts | {"fm.endpoint": self._endpoint, _MODEL: _model_of(self._endpoint, None)}
+            return facts | self._identity(self._endpoint, None)
         endpoint = answer.endpoint or self._endpoint
-        model = _model_of(endpoint, answer.model)
-        facts |= {"fm.endpoint": endpoint, _MODEL: model, _PROVIDER: PROVIDER}
+        identity = self._identity(endpoint, answer)
+        facts |= identity
         found = {"request_id": answer.request_id, "served_model": answer.served_model}
         facts |= {f"fm.{name}": value for name, value in found.items() if value}
         if answer.usage is not None:
-            facts |= self._usage(answer.usage, endpoint, model)
+            facts |= self._usage(answer.usage, endpoint, identity[_MODEL])
         return facts
+
+    def _identity(self, endpoint: str, answer: Any) -> dict[str, Any]:
+        """Which endpoint and model it is, and whose, where that is known without asking."""
+        model = _model_of(endpoint, answer and answer.model)
+        vendor = self._call.provider(endpoint, answer and answer.served_model)
+        provider = _PROVIDERS.get(vendor, vendor) if vendor else PROVIDER
+        return {"fm.endpoint": endpoint, _MODEL: model, _PROVIDER: provider}
 
     def _usage(self, usage: Usage, endpoint: str, model: str) -> dict[str, Any]:
         prices = self._recording.prices

@@ -28,6 +28,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
         if name.startswith(("DATABRICKS_", "FM_CATALOG", "MLFLOW_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setattr("fm_client._retiring._warned", {})  # a test is a process of its own, as to what was told once
+    monkeypatch.setattr("fm_client._known._looks", {})  # and to what was asked once: a port may be that of another test
+    monkeypatch.setattr("fm_client._vendors._known", {})
     monkeypatch.setenv("DATABRICKS_CONFIG_FILE", "")
     monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -74,12 +75,79 @@ def test_growth_that_is_quadratic_has_the_exponent_two() -> None:
     assert Results({"samples": {"it": {"grow": points}}}).exponent("it", "grow") == pytest.approx(2)
 
 
+def test_what_a_call_costs_in_any_case_does_not_hide_how_cost_grows() -> None:
+    from benchmarks.speed._results import Results
+
+    points = [[[n, 0.01 + 1e-6 * n**1.5] for n in (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000)]]
+    assert Results({"samples": {"it": {"grow": points}}}).exponent("it", "grow") > 1.25
+
+
 def test_a_ratio_is_taken_within_its_round() -> None:
     """A machine that is slow for a round is slow for both."""
     from benchmarks.speed._results import Results
 
-    samples = {"ours": {"m": [1.0, 30.0, 2.0]}, "theirs": {"m": [2.0, 60.0, 4.0]}}
+    samples = {"ours": {"m": [1.0, None, 30.0, 2.0]}, "theirs": {"m": [2.0, 9.0, 60.0, 4.0]}}
     assert Results({"samples": samples}).ratio(("ours", "m"), ("theirs", "m")) == 0.5
+
+
+TASKS = ("chat", "concurrent", "streams", "first_chunk", "embeddings", "memory", "big")
+GROWTH = ("grow_concurrent", "grow_texts", "grow_chunks")
+
+
+@pytest.fixture(scope="module")
+def worker(benchmarks: None) -> Iterator[Any]:
+    """One that measures the core."""
+    from benchmarks.speed._environments import Environments
+    from benchmarks.speed._roster import PLANS
+    from benchmarks.speed._run import serving
+    from benchmarks.speed._worker import Worker
+
+    plan = dataclasses.asdict(PLANS["smoke"])
+    with serving(Environments(here=True), -1) as host, pytest.MonkeyPatch.context() as patch:
+        for name in ("DATABRICKS_HOST", "DATABRICKS_TOKEN"):
+            patch.setenv(name, "")  # and back, after the subject has set them
+        yield Worker({"class": "OursCore", "module": "_subjects", "host": host, "plan": plan})
+
+
+@pytest.mark.parametrize("task", [*TASKS, *GROWTH])
+def test_who_gives_wrong_answers_is_not_measured(worker: Any, monkeypatch: pytest.MonkeyPatch, task: str) -> None:
+    assert None not in getattr(worker, task)().values()
+
+    async def achat() -> str:
+        return "wrong"
+
+    embed = worker.subject.embed
+    monkeypatch.setattr(worker.subject, "chat", lambda: "wrong")
+    monkeypatch.setattr(worker.subject, "achat", achat)
+    monkeypatch.setattr(worker.subject, "stream", lambda: iter(["fox", ""]))
+    monkeypatch.setattr(worker.subject, "embed", lambda texts: embed(texts)[1:])
+    with pytest.raises(ValueError, match="a wrong answer: "):
+        getattr(worker, task)()
+
+
+def test_vectors_in_another_order_are_wrong_answers(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    embed = worker.subject.embed
+    monkeypatch.setattr(worker.subject, "embed", lambda texts: [*(got := embed(texts))[:5], got[6], got[5], *got[7:]])
+    with pytest.raises(ValueError, match="a wrong answer: "):
+        worker.embeddings()
+
+
+def test_calls_that_were_given_up_have_a_time_and_no_cost(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(worker.plan, "latency", 5.0)
+    monkeypatch.setitem(worker.plan, "patience", 0.1)
+    assert set(worker.measured_at_once(4)) == {"wall_4"}
+
+
+def test_who_cannot_be_imported_is_named_and_the_others_are_measured() -> None:
+    from benchmarks.speed._environments import Environments
+    from benchmarks.speed._roster import PLANS, Entry
+    from benchmarks.speed._run import Run, roster
+
+    broken = Entry("broken", "broken", "peer", "broken", "import this_is_not_there", "_subjects", "OpenAI", "broken")
+    run = Run(PLANS["smoke"], Environments(here=True), (broken, *roster("raw")), lambda text: None)
+    run.imports()
+    assert run.errors == {"broken": "ModuleNotFoundError: No module named 'this_is_not_there'"}
+    assert run.samples["raw"]["import_wall"] != []
 
 
 def test_a_budget_can_fail() -> None:
@@ -105,10 +173,12 @@ def test_no_fault_of_the_comparison_passes_for_an_answer(name: str) -> None:
 
 
 def test_the_comparison_sees_who_is_wrong() -> None:
-    from benchmarks.faults._verdicts import Outcome, counts, fails, sends
+    from benchmarks.faults._verdicts import Outcome, counts, fails, says, sends
 
     silent = Outcome({"text": "AAA BBB "}, None, 0.0, 0.0, 1, 0)
     raw = Outcome({}, {"name": "KeyError", "typed": False, "text": ""}, 600.0, 0.0, 392, 0)
+    refused = Outcome({}, {"name": "E", "typed": True, "text": "403 at http://127.0.0.1:45003"}, 0.0, 0.0, 1, 0)
+    assert says(403, 2)(refused)[0] == "✓"
     assert fails(silent) == ("✗", "'AAA BBB '")
     assert fails(raw) == ("~", "KeyError")
     assert sends(3, 60)(raw) == ("✗", "392 sent, 600 s")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 RIGHT, RAW, WRONG, OPEN = "✓", "~", "✗", "·"
-"""As it should be; an error, but none of the client's own kind; wrong, in silence or in fact; left to the caller."""
+"""As it should be; an error, but a raw one, or for a good answer; wrong, in silence or in fact; left to the caller."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def says(status: int, most: int) -> Judge:
 
     def judge(outcome: Outcome) -> Verdict:
         mark, words = sends(most, 0)(outcome)
-        if outcome.error is not None and "500" in outcome.error["text"]:
+        if outcome.error is not None and re.search(r"\b500\b", outcome.error["text"]):  # and not a port: 45003
             return WRONG, f"reported as 500 instead of {status}"
         return mark, words
 

@@ -13,12 +13,12 @@ from ._roster import ROSTER, Entry
 COLOURS = {"ours": "#1f7a4d", "peer": "#b9bec5", "floor": "#dfe3e8", "limit": "#dfe3e8"}
 LINES = ("#1f7a4d", "#2f6fb0", "#c2741f", "#8a4fa3")
 PANELS = (
-    ("import_wall", "import, seconds", 1.0),
-    ("chat_sync", "CPU of one call, µs", 1.0),
-    ("rate_200", "200 calls at once, 200 ms each: calls/s", 1.0),
-    ("chunk_sync", "CPU of one streamed chunk, µs", 1.0),
-    ("first_chunk", "time to the first chunk, ms", 1.0),
-    ("embed_2048", "2,048 embeddings at 50 ms, seconds", 1.0),
+    ("import_wall", "import, seconds"),
+    ("chat_sync", "CPU of one call, µs"),
+    ("rate_200", "200 calls at once, 200 ms each: calls/s"),
+    ("chunk_sync", "CPU of one streamed chunk, µs"),
+    ("first_chunk", "time to the first chunk, ms"),
+    ("embed_2048", "2,048 embeddings at 50 ms, seconds"),
 )
 GROWTH = {
     "grow_concurrent": ("calls at once", "how cost grows: calls at once"),
@@ -32,15 +32,15 @@ HIDDEN = {"httpx-lifo", "mlflow-skinny", "skinny"}
 def panels(results: Results, plt: Any, path: Path) -> None:
     """Who takes how much, side by side."""
     figure, axes = plt.subplots(3, 2, figsize=(10, 9.5))
-    for axis, (metric, title, scale) in zip(axes.flat, PANELS, strict=True):
+    for axis, (metric, title) in zip(axes.flat, PANELS, strict=True):
         shown = [each for each in ROSTER if results.values(each.name, metric) and each.name not in HIDDEN]
-        bars(results, axis, metric, scale, shown)
+        bars(results, axis, metric, shown)
         axis.set_title(title, fontsize=10, loc="left")
     save(figure, plt, path)
 
 
-def bars(results: Results, axis: Any, metric: str, scale: float, shown: list[Entry]) -> None:
-    values = [(results.median(each.name, metric) or 0.0) * scale for each in shown]
+def bars(results: Results, axis: Any, metric: str, shown: list[Entry]) -> None:
+    values = [results.median(each.name, metric) or 0.0 for each in shown]
     labels = [each.label for each in shown]
     drawn = axis.barh(labels, values, color=[COLOURS[each.role] for each in shown])
     axis.bar_label(

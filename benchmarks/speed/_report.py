@@ -9,7 +9,7 @@ from typing import Any
 from ._environments import ROOT
 from ._results import Results
 from ._roster import ROSTER
-from ._tables import Grid, grids, verdicts
+from ._tables import grids, verdicts
 
 SAVED = ROOT / "benchmarks" / "results"
 """Where the runs lie from which the documentation was made."""
@@ -105,6 +105,3 @@ def rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: rounded(each) for name, each in value.items()}
     return [rounded(each) for each in value] if isinstance(value, list) else value
-
-
-__all__ = ["SAVED", "Grid", "blocks", "conditions", "fill", "load", "save", "show", "versions"]

@@ -25,7 +25,8 @@ class Results:
 
     def ratio(self, of: Point, *to: Point) -> float | None:
         """`of` over the sum of `to`, round by round."""
-        rounds = list(zip(self.values(*of), *(self.values(*each) for each in to), strict=False))
+        samples = [self.data["samples"].get(name, {}).get(metric, []) for name, metric in (of, *to)]
+        rounds = [found for found in zip(*samples, strict=False) if None not in found]
         return statistics.median(above / sum(below) for above, *below in rounds) if rounds else None
 
     def installed(self, name: str) -> dict[str, Any]:
@@ -40,7 +41,7 @@ class Results:
     def exponent(self, name: str, metric: str) -> float | None:
         """p of CPU = c * size ** p, fitted over the upper half, where what a call costs in any case is small."""
         points = self.growth(name, metric)
-        upper = points[len(points) // 2 - 1 :]
+        upper = points[len(points) // 2 :]
         if len(upper) < 2:
             return None
         return statistics.linear_regression(*zip(*((math.log(n), math.log(t)) for n, t in upper), strict=True)).slope

@@ -79,7 +79,7 @@ class Run:
         if entry.kind.endswith("Floor"):
             return FLOOR_TASKS
         left_out = set(ONCE) if number else set()
-        if number and max(self.samples[entry.name].get("wall_200", [0.0])) > SLOW:
+        if number and max(self.samples[entry.name].get(f"wall_{self.plan.concurrent[0]}", [0.0])) > SLOW:
             left_out.add("concurrent")
         if number and entry.role == "peer":
             left_out.add("plain")
@@ -114,10 +114,16 @@ class Run:
                 self.imported(entry, first=number == 0, counts=number > 0 or self.plan.import_rounds == 1)
 
     def imported(self, entry: Entry, *, first: bool, counts: bool) -> None:
+        if entry.name in self.errors:
+            return
         job: dict[str, Any] = {"imports": entry.imports}
         if first:
             job |= {"root": entry.distribution, "only": entry.role == "floor" and entry.name != "httpx"}
-        found = self.environments.ask(entry.environment, "speed._imports", job, self.client_core)
+        try:
+            found = self.environments.ask(entry.environment, "speed._imports", job, self.client_core)
+        except RuntimeError as error:
+            self.errors[entry.name] = str(error)
+            return
         if "installed" in found:
             self.installed[entry.name] = found["installed"]
         if "timed" in found and counts:

@@ -113,16 +113,15 @@ class Service:
 
     def __init__(self) -> None:
         self.mode, self.loop = Mode(), asyncio.get_running_loop()
-        self.requests = self.packed = self.open = self.accepted = 0
+        self.packed = 0
+        """Answers with vectors in base64."""
 
     def control(self, path: bytes, body: bytes) -> bytes:
         if path == b"/bench/mode":
             self.mode = replace(Mode(), **json.loads(body))
             stream(self.mode.chunks), chat(self.mode.content), encoded(self.mode.dims, False)
             encoded(self.mode.dims, True)
-        spent = {"cpu": time.process_time(), "wall": time.monotonic()}
-        seen = {name: getattr(self, name) for name in ("requests", "packed", "open", "accepted")}
-        return whole({**spent, **seen})
+        return whole({"cpu": time.process_time(), "wall": time.monotonic(), "packed": self.packed})
 
     def answer(self, body: bytes) -> tuple[bytes, bytes]:
         """What to send at once, and what to send `mode.rest` later."""
@@ -140,11 +139,6 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
-        self.service.open += 1
-        self.service.accepted += 1
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.service.open -= 1
 
     def data_received(self, data: bytes) -> None:
         self.parts.append(data)
@@ -168,7 +162,6 @@ class Connection(asyncio.Protocol):
         elif not body:  # clients that look around before they ask
             self.transport.write(whole({"error_code": "NOT_FOUND", "message": "no"}, "404 Not Found"))
         else:
-            service.requests += 1
             self.later(service.mode.delay, *service.answer(body))
 
     def later(self, delay: float, data: bytes, rest: bytes) -> None:

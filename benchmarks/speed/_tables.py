@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,11 @@ def number(value: float | None) -> str:
         return NOTHING
     size = abs(value)
     return f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+
+
+def exact(value: float | None) -> str:
+    """With a digit more, so that it is seen on which side of a limit it lies."""
+    return NOTHING if value is None else f"{value:,.4g}"
 
 
 def spread(metric: str, header: str, scale: float = 1.0) -> Column:
@@ -143,22 +149,25 @@ def _imports(results: Results) -> Grid:
 def _concurrent(results: Results) -> Grid:
     columns = []
     for count in results.data["plan"]["concurrent"]:
-        columns += [patient(count), spread(f"rate_{count}", "calls/s"), spread(f"cpu_{count}", "µs of CPU a call")]
+        cpu = f"cpu_{count}"
+        columns += [patient(count), spread(f"rate_{count}", "calls/s"), spread(cpu, "µs of CPU a call")]
+        columns += [ratio(cpu, LIMIT, "to limit")]
     first = results.data["plan"]["concurrent"][0]
     note = (
         "Async calls at once, 200 ms of latency each, connections open; the ideal is 0.20 s. MLflow has no async calls"
         f" of its own: as many threads. {NOTHING}: not tried, because {first} have shown that it would take too long."
     )
-    table = grid(results, "Many calls at once", columns, f"wall_{first}", note)
-    return Grid(table.title, table.header, [row for row in table.rows if "no I/O" not in row[0]], note)
+    return grid(results, "Many calls at once", columns, f"wall_{first}", note)
 
 
 def _embeddings(results: Results) -> Grid:
     columns = []
     first, *more = results.data["plan"]["texts"]
-    for metric, called in ((f"embed_{first}", "base64 for who asks"), (f"plain_{first}", "numbers for all")):
+    packed, plain = (f"embed_{first}", "base64 for who asks", LIMIT), (f"plain_{first}", "numbers for all", "httpx")
+    for metric, called, base in (packed, plain):
         cpu = metric.replace("_", "_cpu_")
         columns += [spread(metric, f"{first:,}, {called}: s"), spread(cpu, "CPU ms per 1,000")]
+        columns += [ratio(cpu, base, "to limit" if base == LIMIT else f"to {base}")]
     columns += [spread(f"embed_{count}", f"{count:,}: s") for count in more]
     note = (
         "Vectors of 1,024 numbers, 50 ms of latency for each request, no settings. The openai SDK and MLflow leave"
@@ -168,9 +177,10 @@ def _embeddings(results: Results) -> Grid:
 
 
 def _memory(results: Results) -> Grid:
+    size = f"{results.data['plan']['big'] / 1e6:g} MB"
     columns = [
         spread("memory_calls", "calls"), spread("memory_growth", "growth MB"),
-        spread("memory_slope", "KB per 1,000 calls", 1000), spread("big", "60 MB answer: memory / size"),
+        spread("memory_slope", "KB per 1,000 calls", 1000), spread("big", f"{size} answer: memory / size"),
     ]  # fmt: skip
     return grid(results, "Memory", columns, "memory_calls", "Growth after the first quarter of the calls.")
 
@@ -185,8 +195,7 @@ def _workspace(results: Results) -> Grid:
 
 
 def _three(values: list[float]) -> tuple[float, float, float]:
-    ordered = sorted(values)
-    return ordered[len(ordered) // 2], ordered[0], ordered[-1]
+    return statistics.median(values), min(values), max(values)
 
 
 def _growth(results: Results) -> Grid:
@@ -205,6 +214,6 @@ def verdicts(results: Results) -> Grid:
         found, met = budget.verdict(results)
         unit = f" {budget.unit}" if budget.unit else ""
         limit = f"{'≥' if budget.at_least else '≤'} {budget.limit:g}{unit}"
-        rows.append((budget.what, limit, number(found), {True: "met", False: "**not met**", None: NOTHING}[met]))
+        rows.append((budget.what, limit, exact(found), {True: "met", False: "**not met**", None: NOTHING}[met]))
     met = sum(row[3] == "met" for row in rows)
     return Grid("Budgets", ("", "budget", "found", ""), rows, f"{met} of {len(rows)} met.")

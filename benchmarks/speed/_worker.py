@@ -9,17 +9,19 @@ import asyncio
 import gc
 import importlib
 import json
+import statistics
 import sys
 import time
 import warnings
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from . import _floors
 from ._memory import growth, peak
-from ._server import TEXT, WORD, vectors
+from ._server import TEXT, VARIANTS, WORD, vectors
 from ._subjects import Subject
 from ._wires import Control
 
@@ -29,6 +31,10 @@ EMBED_LATENCY = 0.05
 SLOW = 8
 """Times the latency that calls at once take together, from where on it matters whether cost is quadratic."""
 LONG = 0.5
+"""Seconds of CPU after which one turn, or two, are enough."""
+TURNS = 3
+FEW, WARM_STREAMS = 20, 3
+"""Chunks of the streams whose first chunk is timed, and streams before those."""
 ENOUGH = 0.05
 """Seconds below which a task says nothing of how busy the server is: preparing its answers is then most of it."""
 REST = 0.01
@@ -74,10 +80,10 @@ class Worker:
     def each(self, call: Callable[[], str], count: int) -> float:
         """CPU of one call, in µs."""
         for _ in range(min(WARM, count)):
-            assert call() == TEXT
+            right(call(), TEXT)
         began = time.process_time()
         for _ in range(count):
-            call()
+            right(call(), TEXT)
         return (time.process_time() - began) / count * 1e6
 
     def aeach(self, call: Callable[[], Awaitable[str]] | None, count: int) -> float | None:
@@ -86,7 +92,7 @@ class Worker:
 
         async def several(n: int) -> None:
             for _ in range(n):
-                assert await call() == TEXT
+                right(await call(), TEXT)
 
         self.loop.run_until_complete(several(min(WARM, count)))
         began = time.process_time()
@@ -114,7 +120,9 @@ class Worker:
         self.mode(delay=self.plan["latency"])
         self.at_once(count)  # opens the connections
         wall, cpu, done = self.at_once(count)
-        return {f"wall_{count}": wall, f"rate_{count}": done / wall, f"cpu_{count}": cpu / count * 1e6}
+        if done < count:  # given up: what the CPU of these would have been, nobody knows
+            return {f"wall_{count}": wall}
+        return {f"wall_{count}": wall, f"rate_{count}": count / wall, f"cpu_{count}": cpu / count * 1e6}
 
     def at_once(self, count: int) -> tuple[float, float, int]:
         """Wall time, CPU, and how many answers came before patience ran out."""
@@ -128,13 +136,17 @@ class Worker:
             finished, late = await asyncio.wait(tasks, timeout=self.plan["patience"])
             for task in late:
                 task.cancel()
-            return sum(task.result() == TEXT for task in finished)
+            for task in finished:
+                right(task.result(), TEXT)
+            return len(finished)
 
         return self.loop.run_until_complete(run())
 
     def in_threads(self, count: int) -> int:
         with ThreadPoolExecutor(count) as threads:
-            return sum(text == TEXT for text in threads.map(lambda _: self.subject.chat(), range(count)))
+            for text in threads.map(lambda _: self.subject.chat(), range(count)):
+                right(text, TEXT)
+        return count
 
     # -- streams
 
@@ -148,10 +160,10 @@ class Worker:
 
     def chunk_cpu(self, listen: Callable[[], str], chunks: int, count: int) -> float:
         """CPU of one chunk, in µs."""
-        assert listen() == WORD * chunks
+        right(listen(), WORD * chunks)
         began = time.process_time()
         for _ in range(count):
-            listen()
+            right(listen(), WORD * chunks)
         return (time.process_time() - began) / (count * chunks) * 1e6
 
     def listen(self) -> str:
@@ -165,15 +177,17 @@ class Worker:
 
     def first_chunk(self) -> Figures:
         """Time to the first word, in ms; the median of some streams."""
-        self.mode(chunks=20, rest=REST)
-        times = sorted(self.time_first() for _ in range(self.plan["first_chunks"] + 3))
-        return {"first_chunk": times[len(times) // 2] * 1e3}
+        self.mode(chunks=FEW, rest=REST)
+        times = [self.time_first() for _ in range(WARM_STREAMS + self.plan["first_chunks"])]
+        return {"first_chunk": statistics.median(times[WARM_STREAMS:]) * 1e3}
 
     def time_first(self) -> float:
-        began, first = time.perf_counter(), 0.0
+        began, first, said = time.perf_counter(), 0.0, ""
         for text in self.subject.stream():
             if text and not first:
                 first = time.perf_counter() - began
+            said += text
+        right(said, WORD * FEW)
         return first
 
     # -- embeddings
@@ -218,53 +232,73 @@ class Worker:
         return wall, cpu / count * 1e6
 
     def check(self, got: Any, count: int) -> None:
-        """Right in number, and the last one the vector of its place in its request."""
+        """Right in number and order: each is the one after the one before it, or the first one of a request."""
         known = vectors(1024)
-        assert len(got) == count
-        assert got[0][0] == known[0][0]
-        assert any(list(got[-1]) == vector for vector in known)
+        right(len(got), count)
+        numbers = {vector[0]: i for i, vector in enumerate(known)}
+        places = [numbers.get(vector[0], -1) for vector in got]
+        odd = [b for a, b in pairwise([-1, *places]) if b not in (0, (a + 1) % VARIANTS)]
+        right(odd, [])
+        right(list(got[-1]), known[places[-1]])
 
     # -- memory
 
     def memory(self) -> Figures:
         self.mode()
-        return growth(self.subject.chat, self.plan["memory_calls"])
+        return growth(lambda: right(self.subject.chat(), TEXT), self.plan["memory_calls"])
 
     def big(self) -> Figures:
         """The most memory that one large answer takes, as a multiple of its size."""
         size = self.plan["big"]
         self.mode(content=size)
-        return {"big": peak(lambda: len(self.subject.chat()) == size) / size}
+        held = peak(lambda: right(len(self.subject.chat()), size))
+        return {"big": None if held is None else held / size}
 
-    # -- how cost grows: seconds of CPU (and for calls at once, of the clock)
+    # -- how cost grows: seconds of CPU
 
     def grow_concurrent(self) -> Figures:
         self.mode(delay=self.plan["latency"])
-        self.at_once(max(self.plan["grow_concurrent"]))
-        return {"grow_concurrent": [[n, self.at_once(n)[1]] for n in self.plan["grow_concurrent"]]}
+        sizes = self.plan["grow_concurrent"]
+        self.at_once(max(sizes))  # opens the connections
+        turns = [[self.cpu_at_once(n) for n in sizes] for _ in range(TURNS)]
+        return {"grow_concurrent": [[n, min(spent)] for n, *spent in zip(sizes, *turns, strict=True)]}
+
+    def cpu_at_once(self, count: int) -> float:
+        gc.collect()
+        _, cpu, done = self.at_once(count)
+        right(done, count)
+        return cpu
 
     def grow_texts(self) -> Figures:
         self.mode(dims=32)
         self.subject.embed(["warm"])
         sizes = self.plan["grow_texts"]
-        return {"grow_texts": [[n, self.spent(lambda n=n: self.subject.embed(["text"] * n))] for n in sizes]}
+        return {
+            "grow_texts": [[n, self.spent(lambda n=n: right(len(self.subject.embed(["text"] * n)), n))] for n in sizes]
+        }
 
     def grow_chunks(self) -> Figures:
         found = []
         for count in self.plan["grow_chunks"]:
             self.mode(chunks=count)
-            found.append([count, self.spent(lambda: sum(1 for _ in self.subject.stream()))])
+            found.append([count, self.spent(lambda n=count: right(self.listen(), WORD * n))])
         return {"grow_chunks": found}
 
     def spent(self, call: Callable[[], Any]) -> float:
         """CPU of the quickest of three; of one, if that takes long."""
         times: list[float] = []
-        while len(times) < 3 and sum(times) < LONG:
+        while len(times) < TURNS and sum(times) < LONG:
             gc.collect()
             began = time.process_time()
             call()
             times.append(time.process_time() - began)
         return min(times)
+
+
+def right(got: Any, wanted: Any) -> None:
+    """Who gives another answer than the server did is not measured."""
+    if got != wanted:
+        raise ValueError(f"a wrong answer: {got!r:.60} instead of {wanted!r:.60}")
 
 
 def crowding() -> float:

@@ -25,9 +25,7 @@ def serve() -> None:
     with Workspace.start() as ws:
         started = time.perf_counter()
         print(json.dumps([imported - began, started - imported, ws.host, ws.token]), flush=True)
-        before = time.process_time()
         sys.stdin.read()
-        print(json.dumps(time.process_time() - before), flush=True)
 
 
 async def load(host: str, token: str, seconds: float, verb: str) -> int:

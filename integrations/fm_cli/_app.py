@@ -30,6 +30,21 @@ app.add_typer(_app_endpoints.app, name="endpoints")
 app.add_typer(_app_workspace.app, name="workspace")
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        version(Output.TEXT)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which version this is.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
 def main() -> None:
     """Run the `fm` command with the arguments of this process, and exit."""
     for stream in (sys.stdout, sys.stderr):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -125,87 +126,61 @@ def get(
         show_one(name, Connection(host, profile), output)
 
 
-@app.command(epilog=EXIT_CODES)
-def create(
-    name: OptionalName = None,
-    file: FileOption = None,
-    model: ModelOption = None,
-    version: VersionOption = None,
-    units: UnitsOption = None,
-    chunks: ChunksOption = None,
-    min_throughput: LeastOption = None,
-    max_throughput: MostOption = None,
-    scale_to_zero: ZeroOption = None,
-    provider: ProviderOption = None,
-    external_model: ExternalModelOption = None,
-    task: TaskOption = None,
-    secret_ref: SecretRefOption = None,
-    key_env: KeyEnvOption = None,
-    key_stdin: KeyStdinOption = False,
-    settings: SetOption = None,
-    served_name: ServedNameOption = None,
-    tag: TagOption = None,
-    wait: WaitOption = False,
-    timeout: TimeoutOption = DEFAULT_WAIT,
-    host: HostOption = None,
-    profile: ProfileOption = None,
-    output: OutputOption = Output.TEXT,
-) -> None:
-    """Create an endpoint, from options or from a file.
+CREATE = """Create an endpoint, from options or from a file.
 
-    A provider's key is never an argument, which every process on a machine can see: it is a reference to a secret, or
-    comes from an environment variable or standard input.
-    """
-    size = SizeFlags(units, chunks, min_throughput, max_throughput, scale_to_zero)
-    keys = (tuple(secret_ref or ()), tuple(key_env or ()), key_stdin)
-    external = ExternalFlags(provider, external_model, task, *keys, tuple(settings or ()))
-    flags = EndpointFlags(name, file, model, version, size, external, served_name, tuple(tag or ()))
-    with failures(output):
-        from ._connect import Connection
-        from ._endpoint_changes import create
+A provider's key is never an argument, which every process on a machine can see: it is a reference to a secret, or
+comes from an environment variable or standard input.
+"""
+UPDATE = """Replace what an endpoint serves, or scale it: without a model, sizes are those of the one it has.
 
-        create(flags, timeout if wait else None, Connection(host, profile), output)
+Tags are added to those there are. Of a file, `tags` and `ai_gateway` are brought in as well.
+"""
 
 
-@app.command(epilog=EXIT_CODES)
-def update(
-    name: OptionalName = None,
-    file: FileOption = None,
-    model: ModelOption = None,
-    version: VersionOption = None,
-    units: UnitsOption = None,
-    chunks: ChunksOption = None,
-    min_throughput: LeastOption = None,
-    max_throughput: MostOption = None,
-    scale_to_zero: ZeroOption = None,
-    provider: ProviderOption = None,
-    external_model: ExternalModelOption = None,
-    task: TaskOption = None,
-    secret_ref: SecretRefOption = None,
-    key_env: KeyEnvOption = None,
-    key_stdin: KeyStdinOption = False,
-    settings: SetOption = None,
-    served_name: ServedNameOption = None,
-    tag: TagOption = None,
-    wait: WaitOption = False,
-    timeout: TimeoutOption = DEFAULT_WAIT,
-    host: HostOption = None,
-    profile: ProfileOption = None,
-    output: OutputOption = Output.TEXT,
-) -> None:
-    """Replace what an endpoint serves, or scale it: without a model, sizes are those of the one it has.
+def _changing(verb: Literal["create", "update"]) -> Callable[..., None]:
+    """The command `verb`: both take the same options."""
 
-    Tags are added to those there are. Of a file, `tags` and `ai_gateway` are brought in as well.
-    """
-    size = SizeFlags(units, chunks, min_throughput, max_throughput, scale_to_zero)
-    keys = (tuple(secret_ref or ()), tuple(key_env or ()), key_stdin)
-    external = ExternalFlags(provider, external_model, task, *keys, tuple(settings or ()))
-    flags = EndpointFlags(name, file, model, version, size, external, served_name, tuple(tag or ()))
-    with failures(output):
-        from ._connect import Connection
-        from ._endpoint_changes import update
+    def change(
+        name: OptionalName = None,
+        file: FileOption = None,
+        model: ModelOption = None,
+        version: VersionOption = None,
+        units: UnitsOption = None,
+        chunks: ChunksOption = None,
+        min_throughput: LeastOption = None,
+        max_throughput: MostOption = None,
+        scale_to_zero: ZeroOption = None,
+        provider: ProviderOption = None,
+        external_model: ExternalModelOption = None,
+        task: TaskOption = None,
+        secret_ref: SecretRefOption = None,
+        key_env: KeyEnvOption = None,
+        key_stdin: KeyStdinOption = False,
+        settings: SetOption = None,
+        served_name: ServedNameOption = None,
+        tag: TagOption = None,
+        wait: WaitOption = False,
+        timeout: TimeoutOption = DEFAULT_WAIT,
+        host: HostOption = None,
+        profile: ProfileOption = None,
+        output: OutputOption = Output.TEXT,
+    ) -> None:
+        size = SizeFlags(units, chunks, min_throughput, max_throughput, scale_to_zero)
+        keys = (tuple(secret_ref or ()), tuple(key_env or ()), key_stdin)
+        external = ExternalFlags(provider, external_model, task, *keys, tuple(settings or ()))
+        flags = EndpointFlags(name, file, model, version, size, external, served_name, tuple(tag or ()))
+        with failures(output):
+            from . import _endpoint_changes as changes
+            from ._connect import Connection
 
-        update(flags, timeout if wait else None, Connection(host, profile), output)
+            made = changes.create if verb == "create" else changes.update
+            made(flags, timeout if wait else None, Connection(host, profile), output)
+
+    return change
+
+
+app.command("create", help=CREATE, epilog=EXIT_CODES)(_changing("create"))
+app.command("update", help=UPDATE, epilog=EXIT_CODES)(_changing("update"))
 
 
 @app.command(epilog=EXIT_CODES)

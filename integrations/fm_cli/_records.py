@@ -50,6 +50,8 @@ def _lines(path: Path, name: str) -> list[str]:
     try:
         data = sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
         return [line.removesuffix("\r") for line in data.decode("utf-8-sig").split("\n")]
+    except FileNotFoundError as exc:
+        raise FileNotFoundError(f"there is no file {name}; to embed a text, pipe it: echo TEXT | fm embed …") from exc
     except UnicodeDecodeError as exc:
         raise ValueError(f"{name} is not UTF-8 text (byte {exc.start:,})") from exc
 

@@ -7,6 +7,8 @@
 'databricks-meta-llama-3-3-70b-instruct'
 """
 
+from typing import TYPE_CHECKING, Any
+
 from . import _catalog as catalog
 from ._client import AsyncClient, Client
 from ._config import Settings
@@ -37,74 +39,79 @@ from ._errors import (
     ServerError,
     StreamInterruptedError,
     TLSError,
+    ToolArgumentsError,
     UnprocessableEntityError,
 )
 from ._hosts import is_loopback
-from ._http import HTTP, AsyncHTTP
-from ._metrics import MetricSample, parse_metrics
 from ._negotiate import DroppedParameterWarning
-from ._network import environment_proxy
 from ._observe import CallObserver, ObservedCall, observe
 from ._pair import Clients
 from ._profiles import ModelProfile, profile_for
 from ._requests import ChatParams, CompletionParams, EmbedParams, thinks
 from ._retiring import RetiringModelWarning
 from ._routes import Route, route_of
-from ._tool_media import show_tool_media
 from ._vectors import ZeroVectorWarning
 from ._version import __version__
 from ._wire import Reply, Request, Timeout
 from .types import (
-    AccessControl,
-    AI21LabsConfig,
-    AiGatewayConfig,
-    AmazonBedrockConfig,
-    AnthropicConfig,
-    ApiKeyAuth,
-    BearerTokenAuth,
     ChatChunk,
     ChatResponse,
     Choice,
     ChunkChoice,
-    CohereConfig,
     CompletionChoice,
     CompletionChunk,
     CompletionResponse,
-    CustomProviderConfig,
-    DatabricksModelServingConfig,
     Delta,
-    EmailNotifications,
     EmbeddingResponse,
-    Endpoint,
-    EndpointConfig,
-    EndpointState,
-    ExternalModel,
-    FoundationModel,
     FunctionCall,
-    GoogleCloudVertexAIConfig,
-    Grant,
-    GuardrailParameters,
-    Guardrails,
-    InferenceTableConfig,
     Message,
-    OpenAIConfig,
-    OptimizationInfo,
-    PaLMConfig,
-    Permission,
-    PermissionLevel,
-    Permissions,
-    PiiGuardrail,
-    RateLimit,
-    ServedEntity,
-    ServedEntityState,
-    Switch,
-    Tag,
     ToolCall,
     ToolCallDelta,
-    TrafficConfig,
-    TrafficRoute,
     Usage,
 )
+
+if TYPE_CHECKING:
+    from ._http import HTTP, AsyncHTTP
+    from ._metrics import MetricSample, parse_metrics
+    from ._network import environment_proxy
+    from ._tool_media import show_tool_media
+    from .types import (
+        AccessControl,
+        AI21LabsConfig,
+        AiGatewayConfig,
+        AmazonBedrockConfig,
+        AnthropicConfig,
+        ApiKeyAuth,
+        BearerTokenAuth,
+        CohereConfig,
+        CustomProviderConfig,
+        DatabricksModelServingConfig,
+        EmailNotifications,
+        Endpoint,
+        EndpointConfig,
+        EndpointState,
+        ExternalModel,
+        FoundationModel,
+        GoogleCloudVertexAIConfig,
+        Grant,
+        GuardrailParameters,
+        Guardrails,
+        InferenceTableConfig,
+        OpenAIConfig,
+        OptimizationInfo,
+        PaLMConfig,
+        Permission,
+        PermissionLevel,
+        Permissions,
+        PiiGuardrail,
+        RateLimit,
+        ServedEntity,
+        ServedEntityState,
+        Switch,
+        Tag,
+        TrafficConfig,
+        TrafficRoute,
+    )
 
 __all__ = [
     "HTTP",
@@ -196,6 +203,7 @@ __all__ = [
     "TLSError",
     "Tag",
     "Timeout",
+    "ToolArgumentsError",
     "ToolCall",
     "ToolCallDelta",
     "TrafficConfig",
@@ -214,3 +222,21 @@ __all__ = [
     "show_tool_media",
     "thinks",
 ]
+
+if not TYPE_CHECKING:  # a type checker would take any name for one that is there
+
+    def __getattr__(name: str) -> Any:
+        """Import what most programs never name when it is asked for; the core's own use of it is as late."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        from ._late import PLACES
+
+        value = globals()[name] = getattr(import_module(PLACES.get(name, ".types"), __name__), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    """All names, those that are not imported yet too."""
+    return sorted({*globals(), *__all__})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
 from ._items_read import CALL, RESULT, text_at
 from ._merge import ContentMerger
 from ._tool_calls import ToolCallMerger, new_call_id
-from .types import ChatChunk, ChatResponse, Choice, ChunkChoice, Delta, Message, ToolCall, ToolCallDelta
+from .types import ChatChunk, ChatResponse, Choice, ChunkChoice, Delta, Message, ToolCallDelta
 from .types._base import JSONObject
 
 _BESIDE = ("finish_reason", "usage")
@@ -56,13 +57,25 @@ class _Piecemeal:
         return {**self.fields, "content": self.content.result(), "tool_calls": self.calls.result()}
 
 
+@dataclass(slots=True)
+class _Held:
+    """A call of which nobody knows yet whose it is; put together when it is known, and not with each piece."""
+
+    calls: ToolCallMerger
+    slot: int
+
+    @property
+    def id(self) -> str:
+        return self.calls.id_of(self.slot)
+
+
 class AgentMerger:
     """Chunks of a chat agent's stream: those of one id make one message."""
 
     def __init__(self) -> None:
         self._head: JSONObject = {}
         self._messages: list[_Piecemeal] = []
-        self._held: list[ToolCall] = []
+        self._held: list[_Held] = []
         self._given = 0
 
     @property
@@ -128,26 +141,25 @@ class AgentMerger:
             yield {"content": sent.content}
 
     def _take(self, calls: ToolCallMerger, call: ToolCallDelta) -> None:
-        calls.add(call)
-        known = {held.id for held in self._held}
-        self._held = [next((new for new in calls.result() or () if new.id == old.id), old) for old in self._held]
-        self._held += [new for new in (calls.result() or ())[-1:] if new.id not in known]
+        piece = calls.add(call)
+        if piece.id and piece.id not in [held.id for held in self._held]:  # its first piece
+            self._held.append(_Held(calls, piece.index))
 
     def _result(self, call_id: Any, piece: str) -> Iterator[JSONObject]:
         """A tool's result, behind the call that it is of: the agent's own business, which is shown as such."""
         for held in [held for held in self._held if held.id == call_id]:
             self._held.remove(held)
-            function = {"name": held.name, "arguments": held.function.arguments}
+            call = held.calls.call(held.slot)
+            function = {"name": call.name, "arguments": call.function.arguments}
             yield {"content": [{"type": CALL, "call_id": call_id, **function}]}
         yield {"content": [{"type": RESULT, "call_id": call_id, "output": piece}]}
 
     def _released(self, but: ToolCallMerger | None = None) -> Iterator[JSONObject]:
-        """The calls that were held back and no result came for."""
-        own = {call.id for call in (but.result() if but is not None else None) or ()}
-        released = [held for held in self._held if held.id not in own]
-        self._held = [held for held in self._held if held.id in own]
-        for call in released:
-            yield {"tool_calls": [{**call.model_dump(), "index": self._given}]}
+        """The calls that were held back and no result came for, but for those of a message that still goes on."""
+        released = [held for held in self._held if held.calls is not but]
+        self._held = [held for held in self._held if held.calls is but]
+        for held in released:
+            yield {"tool_calls": [{**held.calls.call(held.slot).model_dump(), "index": self._given}]}
             self._given += 1
 
     def _place(self, delta: JSONObject) -> _Piecemeal:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import importlib
 import inspect
@@ -86,6 +85,8 @@ class TokenSource(Secretive):
     async def _asked(self) -> Any:
         if inspect.iscoroutinefunction(self._source):
             return await self._source()
+        import asyncio
+
         value = await asyncio.to_thread(self._source)
         return await value if inspect.isawaitable(value) else value
 
@@ -114,6 +115,8 @@ class SDKToken(Secretive):
 
     async def atoken(self, stale: str | None = None, run: Any = None, within: float | None = None) -> str:
         """The token; the SDK blocks, its thread alone."""
+        import asyncio
+
         try:
             return await in_time(asyncio.wrap_future(self._asking().begun()), within)
         except FMError as error:
@@ -158,6 +161,8 @@ def no_token_in_time() -> APITimeoutError:
 
 async def in_time(awaitable: Awaitable[T], within: float | None) -> T:
     """What `awaitable` gives, `within` so many seconds."""
+    import asyncio
+
     try:
         async with asyncio.timeout(within) as limit:
             return await awaitable

@@ -82,6 +82,7 @@ class BaseClient:
     def _use(self, context: Context, http_client: Any, verify: Any) -> None:
         self._context, self.settings = context, context.settings
         self._http_client, self._verify = http_client, verify
+        importlib.import_module("._catalog_file", __package__)  # now: a child forked amid that would wait for ever
         self._open()
 
     def _open(self) -> None:

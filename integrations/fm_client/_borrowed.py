@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -80,6 +79,8 @@ class AsyncBorrowed:
 
     async def open(self, request: Builder, until: float | None, wait: float | None) -> Head:
         """Send `request`; status and headers of the answer."""
+        import asyncio
+
         sent = _sendable(request(self._client))
         async with asyncio.timeout(self._left(until)):
             response = await self._client.send(sent, stream=True, auth=None, follow_redirects=False)
@@ -88,6 +89,8 @@ class AsyncBorrowed:
 
     async def read(self, until: float | None) -> bytes:
         """The next bytes of the body."""
+        import asyncio
+
         assert self._chunks is not None  # noqa: S101 - for mypy; opened before it is read
         async with asyncio.timeout(self._left(until)):
             async for chunk in self._chunks:

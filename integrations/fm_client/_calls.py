@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType
@@ -19,7 +20,6 @@ from ._errors import (
     ServerError,
     TLSError,
 )
-from ._items_parser import ItemStreamParser, items_response
 from ._names import explain
 from ._negotiate import negotiated
 from ._observe import ObservedCall, observed
@@ -67,13 +67,13 @@ class _Call:
 
     def asked(self, kind: str) -> ObservedCall:
         """What observers are told of it."""
-        return ObservedCall(kind, self.models, self.body, self.stream)
+        return ObservedCall(kind, self.models, self.body, self.stream, host=self.context.settings.host)
 
 
 def chat(context: Context, model: Models, messages: Messages, params: Mapping[str, Any]) -> Flow[ChatResponse]:
     """The flow of a whole chat answer. Bad arguments raise at once."""
     call = _Call.of(context, model, chat_body(messages, params), params, stream=False)
-    return observed(call.asked("chat"), _whole(call, items_response if call.responses else chat_response))
+    return observed(call.asked("chat"), _whole(call, _chat_parser(call)))
 
 
 def complete(context: Context, model: Models, prompt: Any, params: Mapping[str, Any]) -> Flow[CompletionResponse]:
@@ -104,6 +104,22 @@ def endpoint_names(model: Models) -> tuple[str, ...]:
     return tuple(check_endpoint_name(name) for name in names)
 
 
+def _chat_parser(call: _Call) -> Callable[[Reply, str], ChatResponse]:
+    if not call.responses:
+        return chat_response
+    from ._items_parser import items_response  # an API that most programs never ask
+
+    return items_response
+
+
+def _stream_parser(call: _Call) -> type[StreamParser]:
+    if not call.responses:
+        return StreamParser
+    from ._items_parser import ItemStreamParser
+
+    return ItemStreamParser
+
+
 def _whole(call: _Call, parse: Callable[[Reply, str], S]) -> Flow[S]:
     def then(endpoint: str) -> Callable[[Reply], Flow[S]]:
         return returning(lambda reply: parse(reply, endpoint))
@@ -113,13 +129,12 @@ def _whole(call: _Call, parse: Callable[[Reply, str], S]) -> Flow[S]:
 
 
 def _streamed(call: _Call, chunk_type: type[ChatChunk | CompletionChunk]) -> Flow[None]:
-    settings = call.context.settings
+    settings, parser_type = call.context.settings, _stream_parser(call)
 
     def then(endpoint: str) -> Callable[[Reply], Flow[_Opened]]:
         def parser(reply: Reply) -> StreamParser:
             limit = settings.max_event_bytes
-            cls = ItemStreamParser if call.responses else StreamParser
-            return cls(chunk_type, reply, endpoint, stream_end=settings.stream_end, limit=limit)
+            return parser_type(chunk_type, reply, endpoint, stream_end=settings.stream_end, limit=limit)
 
         return lambda reply: _open(call, reply, parser(reply))
 
@@ -138,27 +153,30 @@ class _Opened:
 
 
 def _open(call: _Call, reply: Reply, parser: StreamParser) -> Flow[_Opened]:
-    """Read to the first event. The limit of the whole call holds for it too: keep-alive comments would put it off."""
+    """Read to the first event. Keep-alive comments put off neither the limit of the whole call nor that of reading."""
     items: list[Any] = []
+    began, pinged = call.context.clock(), False
     while not items and not parser.done and parser.failure is None:
-        wait, left = call.timeout.read, None if reply.until is None else max(0.0, reply.until - call.context.clock())
-        if left is None or (wait is not None and wait < left):
-            items = parser.feed((yield Read(reply, wait)))
-        else:
-            items = parser.feed((yield from _read_last(call, reply, left)))
+        items = parser.feed((yield from _read_first(call, reply, began, pinged)))
+        pinged = True
     if not items and parser.failure is not None:
         raise parser.failure
     return _Opened(reply, parser, items)
 
 
-def _read_last(call: _Call, reply: Reply, left: float) -> Flow[bytes]:
-    """Read for as long as the whole call may still take."""
+def _read_first(call: _Call, reply: Reply, began: float, pinged: bool) -> Flow[bytes]:
+    """Read for as long as the first event may still take."""
+    limits = call.timeout
+    ends = {"total": reply.until, "read": None if limits.read is None else began + limits.read}
+    phase, end = min(ends.items(), key=lambda each: math.inf if each[1] is None else each[1])
     try:
-        data: bytes = yield Read(reply, left)
+        data: bytes = yield Read(reply, None if end is None else max(0.0, end - call.context.clock()))
         return data
     except APITimeoutError as error:
-        text = f"no event within {call.timeout.total:g} s (total timeout)"
-        raise APITimeoutError(text, phase="total", request_id=reply.request_id) from error.__cause__
+        text = f"no event within {getattr(limits, phase):g} s ({phase} timeout)"
+        # Who sends something is at work: asked again, it would do the same work twice.
+        again = False if pinged else None
+        raise APITimeoutError(text, phase=phase, request_id=reply.request_id, should_retry=again) from error.__cause__
 
 
 def _read_on(call: _Call, opened: _Opened) -> Flow[None]:

@@ -9,24 +9,25 @@ FM_CATALOG=path in the environment, or `load(path)`, brings a file; `python -m f
 
 from __future__ import annotations
 
-import datetime as dt
-import difflib
 import os
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from ._catalog_data import (
-    Catalog,
-    ExternalProvider,
-    HostedModel,
-    Limit,
-    ProvisionedFamily,
-    ProvisionedModel,
-    Retirement,
-    RetirementPolicy,
-    Rule,
-    Source,
-)
-from ._catalog_file import packaged, read_catalog
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from ._catalog_data import (
+        Catalog,
+        ExternalProvider,
+        HostedModel,
+        Limit,
+        ProvisionedFamily,
+        ProvisionedModel,
+        Retirement,
+        RetirementPolicy,
+        Rule,
+        Source,
+    )
 
 __all__ = [
     "ExternalProvider",
@@ -77,6 +78,8 @@ def load(path: str | os.PathLike[str] | None = None) -> None:
     A section that the file has (`models`, `retirements`, `providers`, `limits`, …) takes the place of the package's.
     ConfigurationError, with the file and the place in it, for what is no catalog: what was in use then stays.
     """
+    from ._catalog_file import read_catalog
+
     _State.catalog = read_catalog(path) if path is not None else _first()
 
 
@@ -88,6 +91,8 @@ def current() -> Catalog:
 
 
 def _first() -> Catalog:
+    from ._catalog_file import packaged, read_catalog
+
     path = os.environ.get(PATH_VARIABLE)
     return read_catalog(path) if path else packaged()
 
@@ -168,6 +173,8 @@ def close_names(name: str, known: Iterable[str] = ()) -> tuple[str, ...]:
     for candidate in (*known, *(endpoint for endpoint in current().models if endpoint not in current().retired)):
         if candidate != name:
             candidates.setdefault(candidate.removeprefix(_COMMON_PREFIX), candidate)
+    import difflib
+
     found = difflib.get_close_matches(wanted, candidates, MAX_CLOSE_NAMES, CLOSE_NAME_CUTOFF)
     return tuple(candidates[match] for match in found)
 
@@ -231,3 +238,14 @@ def rules(about: str | None = None) -> tuple[Rule, ...]:
 def sources() -> Mapping[str, Source]:
     """The documents behind the catalog, by the keys that its entries use."""
     return current().sources
+
+
+if not TYPE_CHECKING:  # a type checker would take any name for one that is there
+
+    def __getattr__(name: str) -> Any:
+        """Import the classes of the entries when they are asked for: who only queries needs their objects alone."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from . import _catalog_data
+
+        return getattr(_catalog_data, name)

@@ -1,27 +1,31 @@
-"""`Client` and `AsyncClient`: two short drivers over the same flows, kept alike by hand (and by a parity test)."""
+"""`Client` and `AsyncClient`: two short drivers over the same flows, kept alike by hand (and by a parity test).
+
+Imported late: asyncio, which sync programs do without; the transport, when a client is made; the control plane, when
+it is asked for.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
-from functools import partial
-from typing import Any, Self, TypeVar, Unpack
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from . import _calls
 from ._base import BaseClient
 from ._calls import Models
 from ._context import Context
 from ._embeddings import EmbedJob
-from ._endpoints import AsyncEndpoints, Endpoints
 from ._errors import APIError, FMError
 from ._failures import frameless
-from ._http import HTTP, AsyncHTTP
 from ._progress import with_progress
 from ._requests import ChatParams, CompletionParams, EmbedParams, Messages
 from ._threads import in_threads
 from ._wire import Attempt, Command, Done, Emit, Flow, Pause, Read, Reply, Token, step
 from .types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, EmbeddingResponse
+
+if TYPE_CHECKING:
+    from ._endpoints import AsyncEndpoints, Endpoints
 
 T = TypeVar("T")
 
@@ -38,8 +42,16 @@ class Client(BaseClient):
     """
 
     def _open(self) -> None:
+        from ._http import HTTP
+
         self._http = HTTP(self.settings.host, **self._http_options())
-        self.endpoints = Endpoints(self._run, self._context)
+
+    @cached_property
+    def endpoints(self) -> Endpoints:
+        """The workspace's endpoints: create, read, change, delete and wait for them."""
+        from ._endpoints import Endpoints
+
+        return Endpoints(self._run, self._context)
 
     def chat(self, model: Models, messages: Messages, **params: Unpack[ChatParams]) -> ChatResponse:
         """A whole chat answer; with several models, of the first that can answer."""
@@ -162,8 +174,16 @@ class AsyncClient(BaseClient):
     """
 
     def _open(self) -> None:
+        from ._http import AsyncHTTP
+
         self._http = AsyncHTTP(self.settings.host, **self._http_options())
-        self.endpoints = AsyncEndpoints(self._run, self._context)
+
+    @cached_property
+    def endpoints(self) -> AsyncEndpoints:
+        """The workspace's endpoints: create, read, change, delete and wait for them."""
+        from ._endpoints import AsyncEndpoints
+
+        return AsyncEndpoints(self._run, self._context)
 
     async def chat(self, model: Models, messages: Messages, **params: Unpack[ChatParams]) -> ChatResponse:
         """A whole chat answer; with several models, of the first that can answer."""
@@ -224,6 +244,8 @@ class AsyncClient(BaseClient):
 
     async def _run_all(self, flows: list[Flow[None]]) -> None:
         """Drive several flows at once; the first failure ends them all."""
+        import asyncio
+
         gate = asyncio.Semaphore(self.settings.concurrency)
 
         async def run(flow: Flow[None]) -> None:
@@ -272,12 +294,18 @@ class AsyncClient(BaseClient):
         match command:
             case Attempt(request, after):
                 if after > 0.0:
-                    await asyncio.sleep(after)
+                    await _sleep(after)
                 return await self._http.send(request)
             case Pause(seconds):
-                await asyncio.sleep(seconds)
+                await _sleep(seconds)
             case Read(reply, timeout):
                 return await self._http.read(reply, timeout)
             case Token(stale, within):
                 return await self.settings.credential.atoken(stale, self._fetch, within)
         return None
+
+
+async def _sleep(seconds: float) -> None:
+    import asyncio
+
+    await asyncio.sleep(seconds)

@@ -55,7 +55,8 @@ class EmbedJob:
     @contextmanager
     def observed(self) -> Iterator[None]:
         """Have observers look on, from here to the response."""
-        call = ObservedCall("embed", (self._endpoint,), {"input": self._texts, **self._fields})
+        body, host = {"input": self._texts, **self._fields}, self._context.settings.host
+        call = ObservedCall("embed", (self._endpoint,), body, host=host)
         with observing(call) as self._watch:
             yield
 

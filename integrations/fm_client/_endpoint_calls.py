@@ -17,6 +17,7 @@ from ._redact import plaintexts
 from ._responses import json_reply
 from ._retry import exchange, returning
 from ._routes import endpoint_path
+from ._vendors import note
 from ._wire import Flow, Reply, Timeout
 from .types import Endpoint
 from .types._base import JSONObject, WireModel
@@ -65,8 +66,13 @@ def call(
 
 def get_endpoint(context: Context, name: str, *, after: float = 0.0, **limits: Unpack[Limits]) -> Flow[Endpoint]:
     """One endpoint, in full."""
-    then = one(Endpoint, name)
+    then = described(context, one(Endpoint, name))
     return (yield from call(context, "GET", endpoint_path(name), name=name, after=after, then=then, **limits))
+
+
+def described(context: Context, read: Callable[[Reply], Endpoint]) -> Callable[[Reply], Endpoint]:
+    """`read`, after which it is known whose models the endpoint serves."""
+    return lambda reply: note(context.settings.host, read(reply))
 
 
 def one(model: type[M], name: str = "") -> Callable[[Reply], M]:

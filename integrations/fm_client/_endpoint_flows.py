@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from . import _known, _vendors
 from ._context import Context
 from ._endpoint_bodies import ConfigSpec, EndpointSpec, create_request, update_request
-from ._endpoint_calls import call, items, one
+from ._endpoint_calls import call, described, items, one
 from ._endpoint_scale import ScaleSpec, scaled_request, with_throughput
 from ._endpoint_wait import then_wait
 from ._routes import ENDPOINTS_PATH, endpoint_path
@@ -18,7 +19,8 @@ from .types._base import JSONObject
 
 def list_endpoints(context: Context) -> Flow[list[Endpoint]]:
     """All endpoints that the caller may see, in short."""
-    return (yield from call(context, "GET", ENDPOINTS_PATH, then=items(Endpoint, "endpoints")))
+    found = yield from call(context, "GET", ENDPOINTS_PATH, then=items(Endpoint, "endpoints"))
+    return [_vendors.note(context.settings.host, endpoint, in_short=True) for endpoint in found]
 
 
 def create_endpoint(
@@ -28,7 +30,8 @@ def create_endpoint(
     path, body = create_request(name, spec)
     options = wait_options(wait)
     body = {**body, "config": (yield from with_throughput(context, body["config"]))}
-    endpoint = yield from call(context, "POST", path, body, name=name, then=one(Endpoint, name))
+    then = described(context, one(Endpoint, name))
+    endpoint = yield from call(context, "POST", path, body, name=name, then=then)
     return (yield from then_wait(context, endpoint, options))
 
 
@@ -55,6 +58,8 @@ def scale_endpoint(
 def delete_endpoint(context: Context, name: str) -> Flow[None]:
     """Delete an endpoint."""
     yield from call(context, "DELETE", endpoint_path(name), name=name, then=lambda reply: None)
+    _known.forget(context, name)
+    _vendors.forget(context.settings.host, name)
 
 
 def _changed(context: Context, name: str, path: str, body: JSONObject, options: WaitOptions | None) -> Flow[Endpoint]:
@@ -63,5 +68,7 @@ def _changed(context: Context, name: str, path: str, body: JSONObject, options: 
         body = {"config": (yield from with_throughput(context, body["config"]))}
     else:
         body = yield from with_throughput(context, body)
-    endpoint = yield from call(context, "PUT", path, body, name=name, then=one(Endpoint, name))
+    then = described(context, one(Endpoint, name))
+    endpoint = yield from call(context, "PUT", path, body, name=name, then=then)
+    _known.forget(context, name)
     return (yield from then_wait(context, endpoint, options))

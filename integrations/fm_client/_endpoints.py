@@ -17,6 +17,8 @@ from ._endpoint_calls import Limits, get_endpoint
 from ._endpoint_scale import ScaleSpec
 from ._endpoint_settings import Gateway, Grants, RateLimits
 from ._endpoint_wait import wait_for_endpoint
+from ._known import LOOK_SECONDS, route_told
+from ._routes import Route
 from ._waiting import WaitOptions
 from ._wire import Flow
 from .types import (
@@ -72,6 +74,16 @@ class Endpoints:
     def get(self, name: str, **limits: Unpack[Limits]) -> Endpoint:
         """One endpoint, in full, within limits of the client or of this call."""
         return self._run(get_endpoint(self._context, name, **limits))
+
+    def route(self, name: str, within: float = LOOK_SECONDS) -> Route | None:
+        """By which route an endpoint serves; None where that cannot be told within so many seconds, 2 at most.
+
+        Of a hosted model the catalog says it; any other endpoint is asked, once in ten minutes for all clients of the
+        process. With `within=0` nothing is asked. No failure is raised: not to know it does no harm.
+
+            client.endpoints.route("databricks-gte-large-en")  # Route.HOSTED
+        """
+        return self._run(route_told(self._context, name, within))
 
     def create(self, name: str, *, wait: bool | WaitOptions = False, **spec: Unpack[EndpointSpec]) -> Endpoint:
         """Create an endpoint that serves one of `external_model`, `entity_name`, `served_entities` or `config`.
@@ -198,6 +210,16 @@ class AsyncEndpoints:
     async def get(self, name: str, **limits: Unpack[Limits]) -> Endpoint:
         """One endpoint, in full, within limits of the client or of this call."""
         return await self._run(get_endpoint(self._context, name, **limits))
+
+    async def route(self, name: str, within: float = LOOK_SECONDS) -> Route | None:
+        """By which route an endpoint serves; None where that cannot be told within so many seconds, 2 at most.
+
+        Of a hosted model the catalog says it; any other endpoint is asked, once in ten minutes for all clients of the
+        process. With `within=0` nothing is asked. No failure is raised: not to know it does no harm.
+
+            await client.endpoints.route("databricks-gte-large-en")  # Route.HOSTED
+        """
+        return await self._run(route_told(self._context, name, within))
 
     async def create(self, name: str, *, wait: bool | WaitOptions = False, **spec: Unpack[EndpointSpec]) -> Endpoint:
         """Create an endpoint that serves one of `external_model`, `entity_name`, `served_entities` or `config`.

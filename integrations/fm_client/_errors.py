@@ -54,6 +54,10 @@ class InvalidRequestError(FMError, ValueError):
     """An argument of a call cannot be sent. Nothing was sent."""
 
 
+class ToolArgumentsError(FMError, ValueError):
+    """What the model gives a tool is no JSON object, as when it was cut off: such a call is never to be executed."""
+
+
 class APIError(FMError):
     """A call failed.
 

@@ -6,7 +6,6 @@ the caller brings (`http_client=`) is used through httpx's public methods, whate
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib
 import io
@@ -36,6 +35,8 @@ from ._process import PerProcess
 from ._wire import Reply, Request
 
 if TYPE_CHECKING:
+    import asyncio
+
     import httpx  # not at run time: it costs 40 ms, and who brings a client has imported it already
 
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
@@ -334,6 +335,8 @@ class AsyncHTTP(_Base):
 
     def _own_pool(self) -> tuple[AsyncPool, bool]:
         """The running loop's pool, and whether it is a new one."""
+        import asyncio
+
         loop = asyncio.get_running_loop()
         with self._lock():
             pools = self._pools.setdefault(os.getpid(), weakref.WeakKeyDictionary())

@@ -10,6 +10,8 @@ from .types._base import JSONObject
 
 CALL, RESULT = "function_call", "function_call_output"
 _TEXTS = ("output_text", "text")
+_KEPT = ("id", "phase")
+"""What of a message stands on each of its parts, where it is one of several items."""
 _REASONS = {"max_output_tokens": "length", "content_filter": "content_filter"}
 MAX_SECONDS = 1e12
 """A time of creation that is larger is none."""
@@ -48,10 +50,9 @@ def message_of(items: Sequence[JSONObject]) -> JSONObject:
 
 
 def is_exact(items: Sequence[JSONObject]) -> bool:
-    """Whether the items are more than messages followed by calls, so that each must keep its place and its id."""
+    """Whether the items are more than a message followed by calls, so that each must keep its place and its id."""
     kinds = [item.get("type") for item in items]
-    first = kinds.index(CALL) if CALL in kinds else len(kinds)
-    return any(kind not in ("message", CALL) for kind in kinds) or any(kind != CALL for kind in kinds[first:])
+    return any(kind != CALL for kind in (kinds[1:] if kinds[:1] == ["message"] else kinds))
 
 
 def open_calls(items: Iterable[JSONObject]) -> list[JSONObject]:
@@ -72,8 +73,13 @@ def parts_of(item: JSONObject, *, exact: bool) -> list[JSONObject]:
     content = item.get("content")
     if isinstance(content, str):
         content = [{"type": "output_text", "text": content}]
-    kept = {key: item[key] for key in ("id", "phase") if exact and item.get(key)}
+    kept = kept_of(item) if exact else {}
     return [_said(part, kept) for part in content or () if isinstance(part, dict)]
+
+
+def kept_of(item: Mapping[str, Any]) -> JSONObject:
+    """What says of which message a part is."""
+    return {key: item[key] for key in _KEPT if item.get(key)}
 
 
 def call_of(item: Mapping[str, Any]) -> JSONObject:

@@ -6,7 +6,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ._items_read import CALL, RESULT, call_of, finish_reason, message_of, open_calls, parts_of, response_of, text_at
+from ._items_read import (
+    CALL,
+    RESULT,
+    call_of,
+    finish_reason,
+    kept_of,
+    message_of,
+    open_calls,
+    parts_of,
+    response_of,
+    text_at,
+)
 from ._tool_calls import new_call_id
 from .types import ChatChunk, ChatResponse, ChunkChoice, Delta
 from .types._base import JSONObject
@@ -38,6 +49,8 @@ class _Slot:
     """Whether its text has been given out, or (a call) its beginning."""
     placed: bool = False
     """Whether a call stands among the parts of the content too."""
+    told: JSONObject = field(default_factory=dict)
+    """What has been given out of what says of which message a text is."""
     index: int = -1
     pieces: dict[tuple[str, int], list[str]] = field(default_factory=dict)
 
@@ -224,15 +237,18 @@ class ItemMerger:
 
     def _finished_message(self, slot: _Slot, before: str) -> Iterator[JSONObject]:
         yield from self._opened(slot)
+        parts = parts_of(slot.item, exact=self._exact)
         if not before:
-            parts = parts_of(slot.item, exact=self._exact)
+            self._own(slot)
             plain = all(part.keys() == {"type", "text"} for part in parts)
             said = [str(part.get("refusal")) for part in parts if part.get("type") == "refusal"]
             content = "".join(part["text"] for part in parts) if plain else parts
             yield {"content": content, **({"refusal": "".join(said)} if said else {})}
             return
-        if rest := _rest("".join(text_at(part, "text") for part in parts_of(slot.item, exact=False)), before):
+        if rest := _rest("".join(text_at(part, "text") for part in parts), before):
             yield self._said(slot, "output_text", rest)
+        told = [part["annotations"] for part in parts if isinstance(part.get("annotations"), list)]
+        yield from self._late(slot, [source for sources in told for source in sources])
 
     def _opened(self, slot: _Slot) -> Iterator[JSONObject]:
         """What has to be given out before the first of `slot` is."""
@@ -242,10 +258,27 @@ class ItemMerger:
         if slot.kind == CALL:
             yield self._call(slot)
             return
-        before = [other for other in self._slots if other.kind == CALL and other.done]
-        if before or slot.kind != "message":
+        others = [other for other in self._slots if other is not slot and (other.given or other.done)]
+        if slot.kind != "message" or others:
             self._exact = True
-            yield from self._in_place(before)
+            for said in others:
+                if said.kind == "message" and said.given:
+                    yield from self._late(said)
+            yield from self._in_place(other for other in others if other.kind == CALL and other.done)
+
+    def _late(self, slot: _Slot, sources: Sequence[Any] = ()) -> Iterator[JSONObject]:
+        """What is known of a message only when its text has been given out: that it is one of several; its sources."""
+        untold = self._exact and kept_of(slot.item).keys() - slot.told.keys()
+        if _is_text(slot) and (untold or sources):
+            annotations = {"annotations": [*sources]} if sources else {}
+            yield {"content": [{"type": "text", "text": "", **self._own(slot), **annotations}]}
+
+    def _own(self, slot: _Slot) -> JSONObject:
+        """What says of which message a text is, if that matters: its id each time, all else once."""
+        kept = kept_of(slot.item) if self._exact else {}
+        own = {key: value for key, value in kept.items() if key == "id" or key not in slot.told}
+        slot.told |= kept
+        return own
 
     def _release(self) -> Iterator[JSONObject]:
         """The calls that were held back, for the caller to make."""
@@ -278,8 +311,7 @@ class ItemMerger:
             return {"content": [{"type": "reasoning", "summary": [{"type": kind, "text": piece, **numbered}]}]}
         if kind == "reasoning_text":
             return {"content": [{"type": "reasoning", "content": [{"type": kind, "text": piece, **numbered}]}]}
-        own = {"id": slot.item["id"]} if slot.item.get("id") else {}
-        return {"content": [{"type": "text", "text": piece, **own}] if self._exact else piece}
+        return {"content": [{"type": "text", "text": piece, **self._own(slot)}] if self._exact else piece}
 
     # -- which item an event speaks of
 
@@ -308,6 +340,12 @@ def _item_of(event: Mapping[str, Any]) -> JSONObject:
 
 def _answers(result: Mapping[str, Any], call: Mapping[str, Any]) -> bool:
     return result.get("call_id") == call.get("call_id")
+
+
+def _is_text(slot: _Slot) -> bool:
+    """Whether a message has said something that is no refusal."""
+    texts = [part.get("text") for part in parts_of(slot.item, exact=False)] if slot.done else []
+    return any(texts) or any(kind == "output_text" for kind, _ in slot.pieces)
 
 
 def _unsaid(item: JSONObject) -> JSONObject:

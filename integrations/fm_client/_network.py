@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import importlib
 import os
@@ -17,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 import httpcore
 
 from ._errors import ConfigurationError
+from ._framing import Joiner
 from ._hosts import is_loopback
 
 COALESCE_BYTES = 65_536
@@ -155,10 +155,12 @@ class _Limited:
         """Whether a byte has arrived since the request began."""
         self._unsent = b""
         self._write_timeout: float | None = None
+        self._joiner = Joiner()
 
     def begin(self, until: float | None) -> None:
         """A new request begins."""
         self.until, self.heard, self._unsent = until, False, b""
+        self._joiner.begin()
 
     def _limit(self, timeout: float | None, late: type[Exception]) -> float | None:
         if self.until is None:
@@ -229,9 +231,11 @@ class Wire(_Limited, httpcore.NetworkBackend, httpcore.NetworkStream):
                 self._flush()
             except httpcore.WriteError:
                 pass  # the server may have answered before it had read everything (413): its answer counts
-        data = self._open().read(max_bytes, self._limit(timeout, httpcore.ReadTimeout))
-        self.heard = self.heard or bool(data)
-        return data
+        while data := self._open().read(max_bytes, self._limit(timeout, httpcore.ReadTimeout)):
+            self.heard = True
+            if joined := self._joiner.feed(data):
+                return joined
+        return self._joiner.feed(b"")
 
     def _flush(self) -> None:
         self._open().write(self._unheld(), self._limit(self._write_timeout, httpcore.WriteTimeout))
@@ -283,6 +287,8 @@ class AsyncWire(_Limited, httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStr
         """What to dial, one after the other: the host itself, or its addresses if they must be permitted."""
         if self._permit is None:
             return [host]
+        import asyncio
+
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as exc:
@@ -312,9 +318,11 @@ class AsyncWire(_Limited, httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStr
                 await self._flush()
             except httpcore.WriteError:
                 pass  # the server may have answered before it had read everything (413): its answer counts
-        data = await self._open().read(max_bytes, self._limit(timeout, httpcore.ReadTimeout))
-        self.heard = self.heard or bool(data)
-        return data
+        while data := await self._open().read(max_bytes, self._limit(timeout, httpcore.ReadTimeout)):
+            self.heard = True
+            if joined := self._joiner.feed(data):
+                return joined
+        return self._joiner.feed(b"")
 
     async def _flush(self) -> None:
         await self._open().write(self._unheld(), self._limit(self._write_timeout, httpcore.WriteTimeout))

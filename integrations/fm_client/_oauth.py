@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import json
 import threading
@@ -12,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 from weakref import WeakKeyDictionary
 
@@ -24,6 +23,9 @@ from ._process import PerProcess
 from ._responses import json_reply
 from ._retry import exchange
 from ._wire import Flow, Reply, Request, Timeout
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 Fetch = Callable[[Context, float | None], Flow["Fresh"]]
@@ -84,6 +86,8 @@ class _Locks:
 
     def tasks(self) -> asyncio.Lock:
         """The lock of the running loop. A lock keeps its loop alive, so that those of closed loops are dropped."""
+        import asyncio
+
         loop = asyncio.get_running_loop()
         with self._guard:
             if loop not in self._loops:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ._errors import APIError, StreamInterruptedError
+from ._vendors import vendor
 from ._wire import Attempt, Command, Done, Emit, Flow, step
 
 T = TypeVar("T")
@@ -31,6 +32,16 @@ class ObservedCall:
     stream: bool = False
     context: Context = field(default_factory=copy_context, repr=False, compare=False)
     """The context variables of where the call was made, which need not be where a stream is read."""
+    host: str = field(default="", repr=False)
+    """The workspace."""
+
+    def provider(self, endpoint: str, served: str | None = None) -> str | None:
+        """Whose model an external endpoint, or one of its served entities, is, such as openai, azure or anthropic.
+
+        Known of endpoints that were got, listed, created or updated in this process; else None. None also where it may
+        be one of several.
+        """
+        return vendor(self.host, endpoint, served)
 
 
 class CallObserver:

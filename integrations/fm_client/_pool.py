@@ -9,7 +9,6 @@ The sync and the async half are written out side by side and have the same shape
 
 from __future__ import annotations
 
-import asyncio
 import os
 import queue
 import threading
@@ -134,6 +133,8 @@ class AsyncPool:
         keepalive_expiry: float = KEEPALIVE_EXPIRY,
         clock: Clock = time.monotonic,
     ) -> None:
+        import asyncio
+
         self.shelf: Shelf[AsyncConnection] = Shelf(max_connections, keepalive_expiry, clock)
         self.closed = False
         self._clock = clock
@@ -161,6 +162,8 @@ class AsyncPool:
         if not self._slots.locked():
             await self._slots.acquire()
             return
+        import asyncio
+
         try:
             async with asyncio.timeout(timeout):
                 await self._slots.acquire()

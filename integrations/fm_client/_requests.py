@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict, get_args
 
 from ._errors import InvalidRequestError
-from ._items_sent import responses_body, with_fields
 from ._wire import Timeout
 from .types import Message
 from .types._base import JSONObject
@@ -105,6 +103,8 @@ def chat_body(messages: Messages, params: Mapping[str, Any]) -> JSONObject:
     if body.get("tools"):
         body["tools"] = [_tool(tool, i) for i, tool in enumerate(body["tools"])]
     if params.get("api") == "responses":
+        from ._items_sent import responses_body
+
         return with_extra(responses_body(body), params)
     return with_extra(body, params)
 
@@ -195,6 +195,8 @@ def check_fields(params: Mapping[str, Any], allowed: frozenset[str], options: fr
 
 
 def _unknown(name: str, allowed: frozenset[str]) -> str:
+    import difflib
+
     close = difflib.get_close_matches(name, allowed, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     return f"unknown argument {name!r}{hint}; fields that are not listed go into extra_body={{…}}"
@@ -211,6 +213,8 @@ def with_extra(body: JSONObject, params: Mapping[str, Any]) -> JSONObject:
         raise InvalidRequestError("extra_body cannot hold 'stream': call stream_chat or stream_complete instead")
     if "model" in extra and params.get("api") == "responses":
         raise InvalidRequestError("extra_body cannot hold 'model' in the Responses API: it is the endpoint of the call")
+    from ._items_sent import with_fields
+
     return with_fields(body, extra)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from email.utils import parsedate_to_datetime
 from typing import TypeVar, cast
 
 from ._context import Context
@@ -133,10 +132,16 @@ def _failure(context: Context, request: Request, reply: Reply) -> APIStatusError
 def _advice(error: APIStatusError, host: str) -> str:
     """What the service's own text leaves the reader to find out."""
     if isinstance(error, AuthenticationError):
-        return f" Check the token for {host}."
+        key = "the endpoint's key of the provider" if _is_of_provider(error) else f"the token for {host}"
+        return f" Check {key}."
     if isinstance(error, BadRequestError) and _OTHER_TASK.search(error.message):
         return " The endpoint serves another task: chat takes messages, complete a prompt, embed texts."
     return ""
+
+
+def _is_of_provider(error: APIError) -> bool:
+    """Whether the provider of an external model has refused, to whom our token means nothing."""
+    return '"external_model_' in error.body
 
 
 def returning(parse: Callable[[Reply], T]) -> Callable[[Reply], Flow[T]]:
@@ -225,7 +230,7 @@ class _Tries:
     def again(self, failure: APIError) -> tuple[float, bool]:
         """(seconds to wait, whether a fresh token is needed) before the next attempt, or raises `failure`."""
         failure.attempts, failure.endpoint = self.sent, failure.endpoint or self.base.endpoint
-        if is_expired_token(failure) and self.may_refresh:
+        if self.may_refresh and is_expired_token(failure) and not _is_of_provider(failure):
             self.may_refresh = False
             return 0.0, True
         self.may_refresh = self.authorized  # another failure: the token was taken, and may age again before the next
@@ -334,7 +339,13 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         if _NUMBER.match(value):
             return float(value) / unit
     value = headers.get("retry-after", "")
+    return _seconds_to(value, now) if value else None
+
+
+def _seconds_to(date: str, now: float) -> float | None:
+    from email.utils import parsedate_to_datetime  # a form that is rarely seen
+
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now) if value else None
+        return max(0.0, parsedate_to_datetime(date).timestamp() - now)
     except (ValueError, TypeError, OverflowError, IndexError):
         return None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
@@ -16,6 +15,9 @@ from ._config import Settings, check_max_retries, check_timeout
 from ._errors import ConfigurationError
 from ._hosts import normalize_host
 from ._wire import Credential, Timeout
+
+if TYPE_CHECKING:
+    import configparser
 
 NO_HOST = (
     "no workspace is configured. Do one of: (1) pass host= and token=; (2) set DATABRICKS_HOST and DATABRICKS_TOKEN; "
@@ -123,7 +125,13 @@ class Sources:
             raise ConfigurationError(
                 f"auth_type {wanted!r} needs {' and '.join(_NEEDS[wanted][0])}: set them for {self.host}"
             )
-        raise ConfigurationError(NO_CREDENTIAL.format(host=self.host))
+        raise ConfigurationError(NO_CREDENTIAL.format(host=self.host) + self._elsewhere(ranked))
+
+    def _elsewhere(self, ranked: list[Values]) -> str:
+        """Where else what is configured belongs: it is sent there only."""
+        hosts = dict.fromkeys(normalize_host(host) for source in ranked if (host := source.get("host")))
+        others = [host for host in hosts if host != self.host]
+        return f". What is configured is for {' and '.join(others)}, and goes nowhere else" if others else ""
 
     def _fitting(self, found: Credential, given: Values) -> Credential:
         """`found`, unless the caller named a client and no secret: another one's login is not what they mean."""
@@ -212,6 +220,8 @@ def text_in(path: Path, what: str) -> str:
 
 def read_profiles(path: Path) -> dict[str, dict[str, str]]:
     """The sections of a profile file. [DEFAULT] is a profile like any other: it is not merged into the rest."""
+    import configparser
+
     parser = configparser.ConfigParser(default_section="\0", interpolation=None)
     text = text_in(path, str(path))
     try:
@@ -230,6 +240,8 @@ def _line_of(exc: configparser.Error) -> int | str:
 
 
 def _fault_of(exc: configparser.Error) -> str:
+    import configparser
+
     if isinstance(exc, configparser.MissingSectionHeaderError):
         return "a setting stands before the first [profile] line"
     if isinstance(exc, configparser.DuplicateSectionError):

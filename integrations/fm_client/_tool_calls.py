@@ -69,6 +69,14 @@ class ToolCallMerger:
         """The calls, in the order in which they began; None if there are none."""
         return [call.result() for call in self._calls] or None
 
+    def id_of(self, slot: int) -> str:
+        """The id of a call."""
+        return self._calls[slot].id
+
+    def call(self, slot: int) -> ToolCall:
+        """One call, as far as it has come."""
+        return self._calls[slot].result()
+
     def _slot_of(self, piece: ToolCallDelta) -> int | None:
         """The call that `piece` speaks of; None if that is a new one."""
         indexed = "index" in piece.model_fields_set

@@ -35,7 +35,7 @@ class Timeout:
     connect: float | None = 5.0
     write: float | None = 30.0
     read: float | None = 300.0
-    """Between two reads. The service itself ends a call after 297 s (its published execution limit)."""
+    """Between two reads; of a stream, to its first event. The service itself ends a call after 297 s (as published)."""
     pool: float | None = 30.0
     total: float | None = 300.0
     """Over all attempts and waits of a call; for a stream, until its first event."""

@@ -21,6 +21,7 @@ from ._quirks import AGENT_TASKS
 from ._rendering import DONE, TOKENS_PER_CHUNK, Call, event, grouped
 from ._simulated import output_of
 
+MAX_SUM_CHARS = 500
 _SUM = re.compile(r"(?<![\w.])\d[\d.]*(?:\s*[-+*/x]\s*\d[\d.]*)+")
 _OPERATORS: Mapping[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -99,11 +100,13 @@ def calculate(expression: str) -> str:
     >>> calculate("2 + 3 * 4")
     '2 + 3 * 4 = 14.'
     """
+    if len(expression) > MAX_SUM_CHARS:
+        return "The sum is too long to be worked out."
     try:
         value = _value(ast.parse(expression.replace("x", "*"), mode="eval").body)
+        return f"{expression} = {value:.12g}."
     except (ArithmeticError, SyntaxError, ValueError) as exc:
         return f"{expression} cannot be worked out ({type(exc).__name__})."
-    return f"{expression} = {value:.12g}."
 
 
 def count_words(text: str) -> str:

@@ -13,8 +13,7 @@ Role = Literal["admin", "query", "read"]
 ROLES = get_args(Role)
 OWNER = "local-user"
 """The user whom a workspace's own token stands for."""
-_READS = frozenset({"GET", "HEAD", "OPTIONS"})
-_QUERIES = "/serving-endpoints/"
+_CONTROL = "/api/"
 _ADMINS_ALONE = ("/api/2.0/secrets/", "/api/fm/")
 """Where values of secrets and the texts of others can be read."""
 
@@ -25,11 +24,19 @@ class Caller:
 
     user: str = OWNER
     role: Role = "admin"
+    member_of: tuple[str, ...] = ()
+    """Groups, beside those that every workspace of the service has."""
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The groups of the user, as every workspace of the service has them."""
-        return ("users", "admins") if self.role == "admin" else ("users",)
+        """The groups of the user."""
+        return ("users", *(["admins"] if self.role == "admin" else []), *self.member_of)
+
+    @property
+    def principals(self) -> tuple[str, ...]:
+        """Whom permissions may mean that are for this user."""
+        names = (f"user_name:{self.user}", f"service_principal_name:{self.user}")
+        return (*names, *(f"group_name:{group}" for group in self.groups))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +74,11 @@ def digest_of(token: str) -> bytes:
 
 
 def check_role(caller: Caller, method: str, path: str) -> None:
-    """403 unless the role of `caller` allows the request."""
+    """403 for what is for admins alone. What else is to be allowed depends on the endpoint, and is checked with it."""
     if caller.role == "admin":
         return
-    allowed = method in _READS or (caller.role == "query" and path.startswith(_QUERIES))
-    if not allowed or path.startswith(_ADMINS_ALONE):
+    creates = method == "POST" and path.startswith(_CONTROL)
+    if creates or path.startswith(_ADMINS_ALONE):
         raise not_permitted(f"User {caller.user} has the role {caller.role}, which does not allow {method} here.")
 
 

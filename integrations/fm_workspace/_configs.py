@@ -88,16 +88,14 @@ def _check_external(spec: JSONObject) -> None:
     if given := [field for field in _ENTITY_FIELDS if spec.get(field) is not None]:
         raise invalid_parameter(f"A served entity has either external_model or {given[0]}, not both.")
     external = spec["external_model"]
-    if not isinstance(external, dict):
-        raise invalid_parameter("external_model must be an object.")
-    if missing := [field for field in ("name", "provider", "task") if not isinstance(external.get(field), str)]:
+    if missing := [field for field in ("name", "provider", "task") if not external.get(field)]:
         raise invalid_parameter(f"external_model.{missing[0]} is required.")
     if external["provider"] not in PROVIDERS:
         raise invalid_parameter(f"external_model.provider must be one of {', '.join(PROVIDERS)}.")
     if external["task"] not in TASKS.values():
         raise invalid_parameter(f"external_model.task must be one of {', '.join(TASKS.values())}.")
     field = PROVIDERS[external["provider"]]
-    if not isinstance(external.get(field), dict):
+    if external.get(field) is None:
         raise invalid_parameter(f"external_model.{field} is required for provider {external['provider']}.")
     for url in ADDRESSES & external[field].keys():
         checked(external[field][url], url)
@@ -105,14 +103,14 @@ def _check_external(spec: JSONObject) -> None:
 
 def _check_provisioned(spec: JSONObject) -> None:
     name, version = spec.get("entity_name"), spec.get("entity_version")
-    if not isinstance(name, str) or name.count(".") != 2 or not all(name.split(".")):
+    if not name or name.count(".") != 2 or not all(name.split(".")):
         raise invalid_parameter("A served entity needs external_model, or entity_name as catalog.schema.model.")
     if version is None or not str(version).isdigit():
         raise invalid_parameter(f"entity_version of {name} must be a whole number.")
     spec["entity_version"] = str(version)
     low, high = spec.get("min_provisioned_throughput"), spec.get("max_provisioned_throughput")
     for value in (low, high, spec.get("provisioned_model_units")):
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        if value is not None and value < 0:
             raise invalid_parameter("Provisioned throughput must be a whole number of 0 or more.")
     if high is not None and (high == 0 or (low or 0) > high):
         raise invalid_parameter("max_provisioned_throughput must be over 0 and at least min_provisioned_throughput.")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import PlainTextResponse
 
+from ._access import Asker, allows, check_access, needed_for
 from ._engine import JSONObject
 from ._errors import ServiceError, invalid_parameter
 from ._lifecycle import Endpoint, Entity
@@ -33,7 +34,12 @@ _FAMILIES = ("llama", "mixtral", "mistral", "dbrx", "mpt", "gte", "bge", "qwen",
 
 def control_routes(registry: Registry, metrics: Metrics) -> APIRouter:
     """All routes of the management API."""
-    whole, router = APIRouter(), APIRouter(prefix=PREFIX)
+
+    async def permitted(request: Request, caller: Asker) -> None:
+        if name := request.path_params.get("name"):
+            check_access(registry.find(name), caller, needed_for(request.method), name)
+
+    whole, router = APIRouter(), APIRouter(prefix=PREFIX, dependencies=[Depends(permitted)])
     # A fixed path comes before one with a name in it.
     _add_provisioned(router, registry)
     _add_endpoints(router, registry)
@@ -46,12 +52,12 @@ def control_routes(registry: Registry, metrics: Metrics) -> APIRouter:
 
 def _add_provisioned(router: APIRouter, registry: Registry) -> None:
     @router.post("/pt")
-    async def create_provisioned(body: CreateEndpoint) -> JSONObject:
-        return detailed(registry.create(body))
+    async def create_provisioned(body: CreateEndpoint, caller: Asker) -> JSONObject:
+        return detailed(registry.create(body, caller.user), caller)
 
     @router.put("/pt/{name}/config")
-    async def update_provisioned(name: str, body: UpdateProvisioned) -> JSONObject:
-        return detailed(registry.update_at_once(name, body.config))
+    async def update_provisioned(name: str, body: UpdateProvisioned, caller: Asker) -> JSONObject:
+        return detailed(registry.update_at_once(name, body.config), caller)
 
     @router.get("/get-model-optimization-info/{model}/{version}")
     async def optimization_info(model: str, version: str) -> JSONObject:
@@ -62,17 +68,18 @@ def _add_endpoints(router: APIRouter, registry: Registry) -> None:
     # MLflow's client ends the path of the collection with a slash.
     @router.post("/", include_in_schema=False)
     @router.post("")
-    async def create(body: CreateEndpoint) -> JSONObject:
-        return detailed(registry.create(body))
+    async def create(body: CreateEndpoint, caller: Asker) -> JSONObject:
+        return detailed(registry.create(body, caller.user), caller)
 
     @router.get("/", include_in_schema=False)
     @router.get("")
-    async def list_all() -> JSONObject:
-        return {"endpoints": [summary(endpoint) for endpoint in registry.all()]}
+    async def list_all(caller: Asker) -> JSONObject:
+        seen = [endpoint for endpoint in registry.all() if allows(endpoint, caller, "CAN_VIEW")]
+        return {"endpoints": [summary(endpoint) for endpoint in seen]}
 
     @router.get("/{name}")
-    async def get(name: str) -> JSONObject:
-        return detailed(registry.get(name))
+    async def get(name: str, caller: Asker) -> JSONObject:
+        return detailed(registry.get(name), caller)
 
     @router.delete("/{name}")
     async def delete(name: str) -> JSONObject:
@@ -82,8 +89,8 @@ def _add_endpoints(router: APIRouter, registry: Registry) -> None:
 
 def _add_settings(router: APIRouter, registry: Registry) -> None:
     @router.put("/{name}/config")
-    async def update_config(name: str, body: UpdateConfig) -> JSONObject:
-        return detailed(registry.update(name, body))
+    async def update_config(name: str, body: UpdateConfig, caller: Asker) -> JSONObject:
+        return detailed(registry.update(name, body), caller)
 
     @router.patch("/{name}/tags")
     async def patch_tags(name: str, body: PatchTags) -> JSONObject:
@@ -104,8 +111,8 @@ def _add_settings(router: APIRouter, registry: Registry) -> None:
         return {"name": name, "email_notifications": endpoint.details.get("email_notifications")}
 
     @router.patch("/{name}/telemetry-config")
-    async def patch_telemetry(name: str, body: PatchTelemetry) -> JSONObject:
-        return detailed(registry.set_detail(name, "telemetry_config", body.telemetry_config))
+    async def patch_telemetry(name: str, body: PatchTelemetry, caller: Asker) -> JSONObject:
+        return detailed(registry.set_detail(name, "telemetry_config", body.telemetry_config), caller)
 
 
 def _add_reports(router: APIRouter, registry: Registry, metrics: Metrics) -> None:

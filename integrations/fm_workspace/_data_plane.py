@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
+from ._access import check_access
 from ._agent import Agent
-from ._callers import Asked, asked_by
+from ._callers import Asked, Caller, asked_by
 from ._engine import Answer, Engine, Events, JSONObject, Query
 from ._errors import JSON, ServiceError, bad_request, no_endpoint, rate_limited
 from ._gateway import Balancer, candidates, falls_back, limits_of, reserved_output, reserved_tokens
-from ._guardrails import check_filter, check_input, check_output
+from ._guardrails import check_filter, check_input, check_output, guards_output
 from ._hosted import response_model
 from ._ledger import Entry, Ledger, usage_of, watched
 from ._lifecycle import Config, Endpoint, Entity, serving
@@ -22,6 +23,7 @@ from ._providers import Providers
 from ._quirks import AGENT_TASKS, RESPONSES, TASKS, Quirks, quirks_of, service_limits
 from ._registry import Registry
 from ._requests import check, read_object
+from ._stream_guard import guarded
 from ._warmth import Warmth
 
 PREFIX = "/serving-endpoints"
@@ -71,16 +73,18 @@ class DataPlane:
 
     async def query(self, name: str, body: bytes, asked: Asked, *, task: str = "", served: str = "") -> Response:
         """The answer to one query of endpoint `name`, its failures counted with its successes."""
+        endpoint = self._endpoint(name, asked.caller)
         try:
-            response = await self._recorded(self._endpoint(name), body, asked, task, served)
+            response = await self._recorded(endpoint, body, asked, task, served)
         except ServiceError as error:
             self.metrics.count(name, error.status)
             raise
         self.metrics.count(name, response.status_code)
         return response
 
-    def _endpoint(self, name: str) -> Endpoint:
+    def _endpoint(self, name: str, caller: Caller) -> Endpoint:
         found = self.registry.find(name)
+        check_access(found, caller, "CAN_QUERY", name)
         if found is None:
             raise no_endpoint()
         return found
@@ -143,21 +147,22 @@ class DataPlane:
         query = Query(endpoint.name, task, model, call.body, _quirks(endpoint, entity), len(call.entry.request))
         external, engine = entity.external, self.agent if task in AGENT_TASKS.values() else self.engine
         answer = await (self.providers.answer(external, query) if external else engine.answer(query))
-        return self._response(call, answer)
+        return await self._response(call, answer)
 
-    def _response(self, call: _Call, answer: Answer) -> Response:
+    async def _response(self, call: _Call, answer: Answer) -> Response:
         headers = {"served-model-name": call.entry.served or ""}
         if isinstance(answer, Events):
-            return StreamingResponse(self._watched(call, answer), media_type="text/event-stream", headers=headers)
+            source = await guarded(call.endpoint, answer.source) if guards_output(call.endpoint) else answer.source
+            return StreamingResponse(self._watched(call, source), media_type="text/event-stream", headers=headers)
         response = JSON(check_output(call.endpoint, answer.payload), headers=headers)
         self._close(call, bytes(response.body), usage_of(answer.payload))
         return response
 
-    def _watched(self, call: _Call, answer: Events) -> AsyncIterator[bytes]:
+    def _watched(self, call: _Call, source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The events; their end is looked at only if somebody wants to know."""
         if not (call.spent or call.entry.wanted):
-            return answer.source
-        return watched(answer.source, lambda kept, usage: self._close(call, kept, usage))
+            return source
+        return watched(source, lambda kept, usage: self._close(call, kept, usage))
 
     def _close(self, call: _Call, answer: bytes, usage: JSONObject) -> None:
         call.settle(usage)

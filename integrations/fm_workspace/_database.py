@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 IN_MEMORY = ":memory:"
+_HEADER = b"SQLite format 3\0"
 BUSY_SECONDS = 5.0
+"""How long a file that another workspace has open is waited for: one that is being stopped lets go of it."""
 _PRAGMAS = (
+    "locking_mode = EXCLUSIVE",  # each workspace has its endpoints in memory: two on one file would undo each other
     "secure_delete = ON",  # what is deleted is overwritten
     "journal_mode = WAL",  # a commit is in the file, whole, even if the process is killed the moment after
     "synchronous = NORMAL",
@@ -55,16 +58,26 @@ class Database:
             self._connection.close()
 
 
+def _make_private(path: Path) -> None:
+    """Make the file its owner's alone; ValueError if it is another kind of file, which stays as it is."""
+    path.touch(mode=0o600)
+    with path.open("rb") as file:
+        if file.read(len(_HEADER)) not in (b"", _HEADER):
+            raise ValueError(f"{path} is no state file of a workspace")
+    path.chmod(0o600)  # one that was there already; SQLite gives its `-wal` the same mode
+
+
 def _opened(path: str) -> sqlite3.Connection:
     if path != IN_MEMORY:
-        Path(path).touch(mode=0o600)
-        Path(path).chmod(0o600)  # one that was there already; SQLite gives its `-wal` and `-shm` the same mode
+        _make_private(Path(path))
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
     try:
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
         connection.executescript(_SCHEMA)
-    except sqlite3.DatabaseError:
+    except sqlite3.DatabaseError as exc:
         connection.close()
+        if isinstance(exc, sqlite3.OperationalError) and "locked" in str(exc):
+            raise ValueError(f"the state file {path} is in use by another workspace") from exc
         raise
     return connection

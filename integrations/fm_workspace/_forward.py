@@ -9,10 +9,19 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from fm_client import APIConnectionError, APIError, APITimeoutError, AsyncHTTP, Reply, Request, Timeout
+from fm_client import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    AsyncHTTP,
+    InvalidRequestError,
+    Reply,
+    Request,
+    Timeout,
+)
 
 from ._engine import Answer, Events, JSONObject, Query, Whole, sent
-from ._errors import ServiceError, external_error
+from ._errors import ServiceError, external_error, invalid_parameter
 from ._quirks import RESPONSES, TASKS
 from ._rendering import event
 
@@ -31,6 +40,8 @@ MAX_ERROR_BYTES = 16_384
 LEAST_SECRET = 8
 """Characters of a credential that is worth hiding in a text; shorter ones are words, of which errors are made."""
 HIDDEN = "**********"
+MAX_CONNECTIONS = 2_000
+"""To one host: as many as a workspace takes itself, so that no stream waits for another one to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +67,7 @@ class Forwarder:
 
     async def forward(self, target: Target, *, stream: bool) -> Answer:
         """The answer of another server; its errors in the service's shape for errors of external models."""
-        http = self._http(target.url)
+        http = self.http(target.url)
         try:
             reply = await http.send(_request(target, stream))
             if reply.status >= 400 or reply.status < 200:
@@ -66,17 +77,20 @@ class Forwarder:
             return Whole(_payload(target.provider, reply))
         except APIError as exc:
             raise _unreached(target, exc) from exc
+        except InvalidRequestError as exc:  # such as a key with a line break, from the end of a file
+            raise invalid_parameter(f"{target.provider} cannot be asked: {hidden(str(exc), target.secrets)}") from exc
 
     async def aclose(self) -> None:
         """Close all connections."""
         while self._hosts:
             await self._hosts.popitem()[1].aclose()
 
-    def _http(self, url: str) -> AsyncHTTP:
+    def http(self, url: str) -> AsyncHTTP:
+        """The connections to the host of `url`."""
         parts = urlsplit(url)
         host = f"{parts.scheme}://{parts.netloc}"
         if host not in self._hosts:
-            self._hosts[host] = AsyncHTTP(host, permit=self._permit)
+            self._hosts[host] = AsyncHTTP(host, permit=self._permit, max_connections=MAX_CONNECTIONS)
         return self._hosts[host]
 
 

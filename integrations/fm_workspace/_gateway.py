@@ -50,17 +50,22 @@ def limits_of(endpoint: Endpoint) -> list[JSONObject]:
 def reserved_tokens(body: JSONObject) -> int:
     """What a query counts against a token limit: its prompt, and what it allows the answer to take."""
     if "messages" in body:
-        return _tokens.count_chat(body["messages"], body.get("tools")) + (body.get("max_tokens") or 0)
+        return _tokens.count_chat(body["messages"], body.get("tools")) + _most_output(body)
     texts = body.get("prompt", body.get("input"))
     texts = [texts] if isinstance(texts, str) else texts or []
     words = [text if isinstance(text, str) else json.dumps(text) for text in texts]
-    return sum(map(_tokens.count, words)) + (body.get("max_tokens") or body.get("max_output_tokens") or 0)
+    return sum(map(_tokens.count, words)) + _most_output(body)
 
 
 def reserved_output(body: JSONObject) -> int:
     """What a query counts against the service's limit of output tokens."""
+    return _most_output(body) or DEFAULT_RESERVED
+
+
+def _most_output(body: JSONObject) -> int:
+    """The output tokens that a query allows; 0 if it sets no limit."""
     limits = (body.get(name) for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"))
-    return next((limit for limit in limits if limit), DEFAULT_RESERVED)
+    return next((limit for limit in limits if isinstance(limit, int)), 0)
 
 
 def _entity_of(config: Config, route: Route) -> Entity:

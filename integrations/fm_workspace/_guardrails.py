@@ -18,12 +18,15 @@ TEXTS: Mapping[str, tuple[str, ...]] = {
 }
 """Where the texts of a query and of an answer are."""
 _PII = {
-    "EMAIL_ADDRESS": re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
+    "EMAIL_ADDRESS": re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
     "US_SSN": re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])"),
     "CREDIT_CARD": re.compile(r"(?<![\w-])(?:\d{4}[ -]?){3}\d{1,4}(?![\w-])"),
     "PHONE_NUMBER": re.compile(r"(?<![\w-])(?:\+\d{1,3}[ .-]?)?(?:\(\d{3}\)|\d{3})[ .-]\d{3}[ .-]\d{4}(?![\w-])"),
 }
 """The kinds of personal data that have a form of their own; names and addresses have none, and pass."""
+
+
+_LOOKED_FOR = ("BLOCK", "MASK")
 
 
 def check_input(endpoint: Endpoint, body: JSONObject) -> JSONObject:
@@ -34,6 +37,13 @@ def check_input(endpoint: Endpoint, body: JSONObject) -> JSONObject:
 def check_output(endpoint: Endpoint, payload: JSONObject) -> JSONObject:
     """A whole answer, likewise."""
     return _checked(endpoint, "output", payload)
+
+
+def guards_output(endpoint: Endpoint) -> bool:
+    """Whether an answer of the endpoint has to be looked into."""
+    rules = _rules(endpoint, "output")
+    masks = (rules.get("pii") or {}).get("behavior") in _LOOKED_FOR
+    return bool(rules.get("invalid_keywords")) or masks or endpoint.tags.get("fm_guardrail") == "output"
 
 
 def check_filter(words: Sequence[str], provider: str, body: JSONObject) -> None:
@@ -57,8 +67,12 @@ _FILTERED = {
 """Azure's error, by the fields that clients look at."""
 
 
+def _rules(endpoint: Endpoint, side: Side) -> JSONObject:
+    return ((endpoint.ai_gateway or {}).get("guardrails") or {}).get(side) or {}
+
+
 def _checked(endpoint: Endpoint, side: Side, body: JSONObject) -> JSONObject:
-    rules = ((endpoint.ai_gateway or {}).get("guardrails") or {}).get(side) or {}
+    rules = _rules(endpoint, side)
     if endpoint.tags.get("fm_guardrail") == side:
         raise guardrail(side, {"flagged": True, "categories": {"violence": True}, "category_scores": {"violence": 0.9}})
     _check_keywords(side, rules.get("invalid_keywords") or [], _texts_in(body, side))
@@ -73,7 +87,7 @@ def _check_keywords(side: Side, keywords: Sequence[str], texts: Any) -> None:
 
 
 def _without_pii(side: Side, behavior: str | None, body: JSONObject) -> JSONObject:
-    if behavior not in ("BLOCK", "MASK"):
+    if behavior not in _LOOKED_FOR:
         return body
     masked = {key: _masked(value) if key in TEXTS[side] else value for key, value in body.items()}
     if masked != body and behavior == "BLOCK":

@@ -8,6 +8,9 @@ from typing import Any
 from ._words import STOP_WORDS
 
 MAX_STRING_CHARS = 400
+_WORD_CHARS, _SHORT_CHARS = 64, 12
+"""Of words that a schema's pattern is tried on; the fewer, the more ways there may be to try one."""
+_MANY = 3
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w])")
 _QUOTED = re.compile(r'"([^"\n]+)"|“([^”\n]+)”|「([^」\n]+)」|\'([^\'\n]+)\'(?!\w)|`([^`\n]+)`')
 _PHRASE = re.compile(r"\b[A-Z][\w'-]*(?:[ ]+(?:of |the |de )?[A-Z][\w'-]*)*(?:, [A-Z]{2}\b)?")
@@ -69,11 +72,11 @@ class Hints:
     def fitting(self, pattern: str) -> str | None:
         """The first short word or string of the text that fits `pattern` (a schema's)."""
         words = [word.strip(".,;:!?()\"'") for word in self.text.split()[:MAX_STRING_CHARS]]
+        longest = _SHORT_CHARS if _may_be_slow(pattern) else _WORD_CHARS
+        short = (word for word in [*self.strings, *words] if 0 < len(word) <= longest)
         try:
-            return next(
-                (word for word in [*self.strings, *words] if 0 < len(word) <= 64 and re.search(pattern, word)), None
-            )
-        except re.error:
+            return next((word for word in short if re.search(pattern, word)), None)
+        except (re.error, OverflowError, RecursionError):
             return None
 
     def _named(self, name: str) -> str | None:
@@ -90,6 +93,11 @@ class Hints:
     def _place(self, option: Any) -> int:
         found = re.search(rf"(?<!\w){re.escape(str(option))}(?!\w)", self.text, re.I)
         return found.start() if found else -1
+
+
+def _may_be_slow(pattern: str) -> bool:
+    """Whether a pattern could try a text in very many ways: it repeats a group, or much else."""
+    return bool(re.search(r"\)[*+{]", pattern)) or len(re.findall(r"[*+]|,\d*\}", pattern)) > _MANY
 
 
 def _phrases(text: str) -> list[str]:

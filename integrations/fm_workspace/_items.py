@@ -138,10 +138,29 @@ _OTHER_ITEMS = frozenset(
 """Items of tools that this workspace does not have: taken back, and read over."""
 
 
+class PlainFormat(StrictModel):
+    """Text, or any JSON object."""
+
+    type: Literal["text", "json_object"]
+
+
+class SchemaFormat(StrictModel):
+    """JSON that follows a schema."""
+
+    type: Literal["json_schema"]
+    name: Annotated[str, StringConstraints(pattern=TOOL_NAME)]
+    schema_: JSONObject = Field(alias="schema")
+    description: str | None = None
+    strict: bool | None = None
+
+
+TextFormat = Annotated[PlainFormat | SchemaFormat, Field(discriminator="type")]
+
+
 class TextConfig(StrictModel):
     """The form of the answer's text."""
 
-    format: JSONObject | None = None
+    format: TextFormat | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
 
 

@@ -61,7 +61,9 @@ class Spent:
 
 
 class RateLimiter:
-    """Admits queries. A limit for `user` counts each user's own queries, all others those of all users together.
+    """Admits queries. A limit counts the queries of those it is for: all users', each user's own, or a group's.
+
+    A limit that names a user, or a service principal, comes in place of those for every user.
 
     A token limit counts the tokens of the prompt and what `max_tokens` reserves, before the query is admitted; what was
     reserved and not used is given back when the answer is there.
@@ -83,16 +85,19 @@ class RateLimiter:
     ) -> Spent | None:
         """Count one query; 429 if it goes over one of `limits`. `life` is the endpoint's id: a new one starts anew."""
         binding = [limit for limit in limits if _binds(limit, caller)]
+        if any(_subject(limit, caller) == _user(caller) and limit.get("principal") for limit in binding):
+            binding = [limit for limit in binding if limit.get("key") != "user" or limit.get("principal")]
         if not binding:
             return None
         now = self._clock()
-        everyone, own = self._windows[endpoint, life], self._windows[endpoint, life, caller.user]
-        for window in (everyone, own):
+        subjects = ("", _user(caller), *map(_group, caller.groups))
+        windows = {subject: self._windows[endpoint, life, subject] for subject in subjects}
+        for window in windows.values():
             window.forget(now - WINDOW_SECONDS)
         for limit in binding:
-            _check(endpoint, limit, own if limit.get("key") == "user" else everyone, tokens, now, wording)
-        spent = Spent(now, tokens, [everyone, own])
-        for window in (everyone, own):
+            _check(endpoint, limit, windows[_subject(limit, caller)], tokens, now, wording)
+        spent = Spent(now, tokens, list(windows.values()))
+        for window in windows.values():
             window.spent.append(spent)
             window.tokens += tokens
         return spent
@@ -102,6 +107,22 @@ def _binds(limit: JSONObject, caller: Caller) -> bool:
     """Whether a limit is one for `caller`. Without a principal it is one for all."""
     principal, key = limit.get("principal"), limit.get("key")
     return principal is None or principal in (caller.groups if key == "user_group" else (caller.user,))
+
+
+def _subject(limit: JSONObject, caller: Caller) -> str:
+    """Whose queries a limit counts: everybody's have no name."""
+    principal, key = limit.get("principal"), limit.get("key")
+    if key == "user" or (key == "service_principal" and principal):
+        return _user(caller)
+    return _group(principal) if key == "user_group" and principal else ""
+
+
+def _user(caller: Caller) -> str:
+    return f"user/{caller.user}"
+
+
+def _group(name: str) -> str:
+    return f"group/{name}"
 
 
 def _check(endpoint: str, limit: JSONObject, window: _Window, tokens: int, now: float, wording: Wording) -> None:

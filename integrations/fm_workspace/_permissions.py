@@ -1,13 +1,13 @@
-"""The routes of `/api/2.0/permissions/serving-endpoints`: permissions, by an endpoint's id, kept and not enforced."""
+"""The routes of `/api/2.0/permissions/serving-endpoints`: who may do what, by an endpoint's id."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 
+from ._access import Asker, Level, check_access, needed_for
 from ._engine import JSONObject
 from ._errors import invalid_parameter
 from ._lifecycle import Endpoint
@@ -15,7 +15,7 @@ from ._models import Body
 from ._registry import Registry
 
 PREFIX = "/api/2.0/permissions/serving-endpoints"
-LEVELS = {
+DESCRIPTIONS: dict[Level, str] = {
     "CAN_MANAGE": "Can read, query, change and delete the endpoint, and set permissions on it",
     "CAN_QUERY": "Can read and query the endpoint",
     "CAN_VIEW": "Can read the endpoint",
@@ -29,7 +29,7 @@ class Access(Body):
     user_name: str | None = None
     group_name: str | None = None
     service_principal_name: str | None = None
-    permission_level: Literal["CAN_MANAGE", "CAN_QUERY", "CAN_VIEW"]
+    permission_level: Level
 
 
 class AccessList(Body):
@@ -40,7 +40,13 @@ class AccessList(Body):
 
 def permission_routes(registry: Registry) -> APIRouter:
     """All routes of permissions."""
-    router = APIRouter(prefix=PREFIX)
+
+    async def permitted(request: Request, caller: Asker) -> None:
+        identity = request.path_params["identity"]
+        found = registry.with_id(identity)
+        check_access(found, caller, needed_for(request.method), found.name if found else identity)
+
+    router = APIRouter(prefix=PREFIX, dependencies=[Depends(permitted)])
 
     @router.get("/{identity}")
     async def get(identity: str) -> JSONObject:
@@ -58,7 +64,7 @@ def permission_routes(registry: Registry) -> APIRouter:
     @router.get("/{identity}/permissionLevels")
     async def levels(identity: str) -> JSONObject:
         registry.by_id(identity)
-        shown = [{"permission_level": level, "description": text} for level, text in LEVELS.items()]
+        shown = [{"permission_level": level, "description": text} for level, text in DESCRIPTIONS.items()]
         return {"permission_levels": shown}
 
     return router

@@ -9,14 +9,15 @@ from ._ai21 import ai21_target, completion, is_jurassic
 from ._cohere import COHERE_BASE, Cohere
 from ._configs import PROVIDERS
 from ._engine import Answer, JSONObject, Query, Whole, sent
-from ._entra import LOGIN_BASE, Entra, Login
+from ._entra import LOGIN_BASE, entra_login
 from ._errors import ServiceError, external_error, invalid_parameter
 from ._forward import OPENAI_PATHS, Forwarder, Target, openai_body
 from ._litellm import LiteLLM
+from ._logins import Login, Logins
 from ._quirks import RESPONSES
 from ._secrets import Secrets
 from ._urls import checked
-from ._vendors import VENDORS, vendor_of
+from ._vendors import GOOGLE, VENDORS, vendor_of
 
 OPENAI_BASE = "https://api.openai.com/v1"
 AZURE_VERSION = "2024-10-21"
@@ -25,7 +26,7 @@ ENTRA = "entra"
 """Where Microsoft's login is, among the addresses that can be replaced."""
 
 PALM_GONE = "PaLM has been switched off by Google; use google-cloud-vertex-ai with a Gemini model."
-URLS = frozenset({*VENDORS, "ai21labs", "cohere", ENTRA})
+URLS = frozenset({*VENDORS, "ai21labs", "cohere", ENTRA, GOOGLE})
 """Whose address `provider_urls` may replace; all others have a field for it in their configuration."""
 
 Builder = Callable[[JSONObject, str, Query, Secrets], Target]
@@ -48,8 +49,8 @@ class Providers:
         self._urls = checked_urls(urls or {})
         self._forwarder = Forwarder(permit)
         self._cohere = Cohere(self._forwarder, secrets, self._urls.get("cohere", COHERE_BASE))
-        self._litellm = LiteLLM()
-        self._entra = Entra(self._urls.get(ENTRA, LOGIN_BASE))
+        self._logins = Logins(self._forwarder)
+        self._litellm = LiteLLM(self._forwarder, self._logins)
 
     async def answer(self, external: JSONObject, query: Query) -> Answer:
         """The provider's answer; 400 for a model that cannot be called as it is configured."""
@@ -71,16 +72,14 @@ class Providers:
     async def aclose(self) -> None:
         """Close all connections."""
         await self._forwarder.aclose()
-        await self._litellm.aclose()
-        await self._entra.aclose()
 
     async def _target(self, external: JSONObject, query: Query) -> Target:
         provider, model = external["provider"], external["name"]
         config: JSONObject = external[PROVIDERS[provider]]
         if provider == "ai21labs":
             return ai21_target(config, model, query, self._secrets, self._urls)
-        if login := _login(config, self._secrets):
-            token = await self._entra.token(login)
+        if login := _login(config, self._secrets, self._urls.get(ENTRA, LOGIN_BASE)):
+            token = await self._logins.token(login)
             config = {**config, "openai_api_key": None, "openai_api_key_plaintext": token}
         return _BUILDERS[provider](config, model, query, self._secrets)
 
@@ -99,7 +98,7 @@ def _streams(external: JSONObject, query: Query) -> bool:
     return query.stream and not is_jurassic(external["name"] if external["provider"] == "ai21labs" else "")
 
 
-def _login(config: JSONObject, secrets: Secrets) -> Login | None:
+def _login(config: JSONObject, secrets: Secrets, base: str) -> Login | None:
     """The Entra ID client of a configuration for Azure that has no token of its own."""
     tenant, client = config.get("microsoft_entra_tenant_id"), config.get("microsoft_entra_client_id")
     secret = secrets.of(config, "microsoft_entra_client_secret")
@@ -109,7 +108,7 @@ def _login(config: JSONObject, secrets: Secrets) -> Login | None:
         raise invalid_parameter(
             "openai_api_type azuread needs microsoft_entra_tenant_id, _client_id and _client_secret."
         )
-    return Login(tenant, client, secret)
+    return entra_login(base, tenant, client, secret)
 
 
 def _openai(config: JSONObject, model: str, query: Query, secrets: Secrets) -> Target:

@@ -15,7 +15,6 @@ from ._models import AIGateway, CoreConfig, CreateEndpoint, PatchTags, UpdateCon
 from ._quirks import check_tags
 from ._store import Store
 
-CREATOR = "local-user"
 _DETAILS = ("route_optimized", "budget_policy_id", "description", "email_notifications", "telemetry_config")
 
 
@@ -46,20 +45,24 @@ class Registry:
             raise no_resource(name)
         return found
 
+    def with_id(self, identity: str) -> Endpoint | None:
+        """The endpoint of that id, if there is one."""
+        return next((endpoint for endpoint in self.all() if endpoint.id == identity), None)
+
     def by_id(self, identity: str) -> Endpoint:
         """The endpoint of that id; 404 if there is none."""
-        if (found := next((endpoint for endpoint in self.all() if endpoint.id == identity), None)) is None:
+        if (found := self.with_id(identity)) is None:
             raise no_resource(identity)
         return found
 
-    def create(self, request: CreateEndpoint) -> Endpoint:
+    def create(self, request: CreateEndpoint, creator: str) -> Endpoint:
         """A new endpoint, its first deployment under way."""
         check_name(request.name)
         if self.find(request.name) is not None:
             raise already_exists(request.name)
         now, tags = self._clock(), retagged({}, request.tags, [])
         check_tags(tags)
-        endpoint = _new(request, tags, now)
+        endpoint = _new(request, creator, tags, now)
         config = read_config(given_config(request.config), tags, now)
         return self._kept(deploy(endpoint, config, now, self._seconds))
 
@@ -116,14 +119,14 @@ class Registry:
         return endpoint
 
 
-def _new(request: CreateEndpoint, tags: dict[str, str], now: float) -> Endpoint:
+def _new(request: CreateEndpoint, creator: str, tags: dict[str, str], now: float) -> Endpoint:
     if request.config is None:
         raise invalid_parameter("config is required.")
     sent = request.model_dump(mode="json", exclude_none=True)
     return Endpoint(
         name=request.name,
         id=uuid.uuid4().hex,
-        creator=CREATOR,
+        creator=creator,
         created=now,
         updated=now,
         tags=tags,

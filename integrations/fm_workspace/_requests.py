@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -12,12 +13,15 @@ from fm_client import thinks
 
 from ._engine import JSONObject
 from ._errors import ServiceError, bad_request, unknown_field, unreadable
-from ._items import ResponsesAgentRequest, ResponsesRequest, check_items, check_refused
+from ._items import ResponsesAgentRequest, ResponsesRequest, as_chat, check_items, check_refused
 from ._messages import MAX_TOOLS, CalledTool, ChatMessage, NamedTool, ResponseFormat, StrictModel, Tool
 from ._quirks import AGENT_TASKS, RESPONSES, TASKS, Quirks
+from ._schema_rules import check_schema
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 MAX_CHOICES = 5
+MAX_TEXTS = 2_048
+"""Texts in one query of our engine: OpenAI's limit. The service's own is not known; a body has room for a million."""
 MAX_TEMPERATURE = 2.0
 _ONLY_OPENAI = frozenset(
     {"max_completion_tokens", "verbosity", "logit_bias", "metadata", "store", "service_tier", "prompt_cache_key"}
@@ -128,7 +132,7 @@ REQUESTS: dict[str, type[StrictModel]] = {
 def read_object(body: bytes) -> JSONObject:
     """The JSON object of a request's body."""
     try:
-        value = json.loads(body, parse_constant=_refuse_constant)
+        value = json.loads(body.decode(), parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as exc:
         raise unreadable(f"invalid JSON ({type(exc).__name__})") from exc
     if not isinstance(value, dict):
@@ -167,6 +171,8 @@ def _check_chat(body: JSONObject, quirks: Quirks, openai: bool) -> None:
     _check_tool_choice(body.get("tools") or [], body.get("tool_choice"))
     if (body.get("logprobs") or body.get("top_logprobs")) and not openai:
         raise bad_request("logprobs is not supported by this model")
+    if not openai:
+        _check_schemas(body)
     thinking, limit = body.get("thinking") or {}, body.get("max_tokens")
     if limit and thinking.get("budget_tokens", 0) >= limit:
         raise bad_request("max_tokens must be greater than thinking.budget_tokens")
@@ -175,13 +181,24 @@ def _check_chat(body: JSONObject, quirks: Quirks, openai: bool) -> None:
 
 
 def _check_completion(body: JSONObject, quirks: Quirks, openai: bool) -> None:
-    if body.get("logprobs") is not None and not openai:
+    if openai:
+        return
+    if body.get("logprobs") is not None:
         raise bad_request("logprobs is not supported by this model")
+    _check_number(body["prompt"])
+
+
+def _check_number(texts: str | Sequence[str]) -> None:
+    if not isinstance(texts, str) and len(texts) > MAX_TEXTS:
+        raise bad_request(f"a query has at most {MAX_TEXTS} texts, got {len(texts)}")
 
 
 def _check_embedding(body: JSONObject, quirks: Quirks, openai: bool) -> None:
+    if openai:
+        return
+    _check_number(body["input"])
     wanted = body.get("dimensions")
-    if wanted is None or openai:
+    if wanted is None:
         return
     if not quirks.free_dimension:
         raise unknown_field("dimensions")
@@ -191,6 +208,17 @@ def _check_embedding(body: JSONObject, quirks: Quirks, openai: bool) -> None:
 
 def _check_responses(body: JSONObject, quirks: Quirks, openai: bool) -> None:
     check_items(body)
+    if not openai:
+        _check_schemas(as_chat(body))
+
+
+def _check_schemas(chat: JSONObject) -> None:
+    """400 for a schema that is none. A provider of its own judges those that are sent to it."""
+    for tool in chat.get("tools") or ():
+        check_schema(tool["function"]["parameters"], f"function '{tool['function']['name']}'")
+    form = chat.get("response_format") or {}
+    if form.get("type") == "json_schema":
+        check_schema(form["json_schema"]["schema"], f"response_format '{form['json_schema']['name']}'")
 
 
 def _check_agent(body: JSONObject, quirks: Quirks, openai: bool) -> None:
@@ -297,3 +325,11 @@ def _json_type(value: Any) -> str:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+def _finite(text: str) -> float:
+    """The number that `text` is; one that is too large would become infinity, which no answer could quote."""
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("a number is too large")
+    return number

@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ._engine import JSONObject
+from ._errors import bad_request
 from ._hints import Hints
 
 MAX_DEPTH = 12
 """Levels after which optional parts of a recursive schema are left out."""
+MAX_SIZE = 100_000
+"""Values, and characters that a schema demands by `minLength`, in one answer: a few words of schema can ask for any."""
 _FORMATS = {
     "date": "2026-01-01",
     "date-time": "2026-01-01T00:00:00Z",
@@ -28,7 +31,7 @@ _FORMAT_SHAPES = {
     "date": r"\b\d{4}-\d\d-\d\d\b",
     "date-time": r"\b\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:Z|[+-]\d\d:\d\d)?",
     "time": r"\b\d\d:\d\d(?::\d\d)?\b",
-    "email": r"\b[\w.+-]+@[\w-]+\.[\w.]+\b",
+    "email": r"(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.]+\b",
     "uri": r"\bhttps?://[^\s\"'<>)]+",
     "url": r"\bhttps?://[^\s\"'<>)]+",
     "uuid": r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b",
@@ -52,6 +55,7 @@ def fill(schema: Mapping[str, Any], text: str) -> Any:
 class _Filler:
     def __init__(self, root: Mapping[str, Any], hints: Hints) -> None:
         self._root = root
+        self._left = MAX_SIZE
         self._hints = hints
         self._makers: dict[str, Callable[[JSONObject, str, int], Any]] = {
             "object": self._object,
@@ -65,12 +69,18 @@ class _Filler:
 
     def value(self, schema: Mapping[str, Any] | bool, name: str, depth: int) -> Any:
         """A value for `schema`, which stands under the property `name`."""
+        self._spend(1)
         whole = self._whole(schema, depth)
         if "const" in whole:
             return whole["const"]
         if whole.get("enum"):
             return self._hints.choose(whole["enum"])
         return self._makers[_type_of(whole)](whole, name, depth)
+
+    def _spend(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise bad_request(f"the schema asks for an answer of more than {MAX_SIZE} values and characters")
 
     def _whole(self, schema: Mapping[str, Any] | bool, depth: int) -> JSONObject:
         """The schema with `$ref`, `allOf` and the first fitting branch of `anyOf`/`oneOf` worked in."""
@@ -139,6 +149,7 @@ class _Filler:
         return max(1, left.get(kind, 1))
 
     def _string(self, schema: JSONObject, name: str, depth: int) -> str:
+        self._spend(schema.get("minLength", 0))
         form = schema.get("format")
         if form in _FORMATS:
             found = self._hints.matching(_FORMAT_SHAPES[form]) if form in _FORMAT_SHAPES else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -11,27 +10,36 @@ from typing import Any
 
 from ._engine import JSONObject
 from ._errors import invalid_parameter
+from ._google import google_login
+from ._logins import Login
 from ._quirks import TASKS
 from ._secrets import Secrets
-from ._urls import checked
 
 ANTHROPIC_BASE = "https://api.anthropic.com"
 AWS_DETOURS = ("AWS_ROLE_NAME", "AWS_PROFILE_NAME", "AWS_WEB_IDENTITY_TOKEN", "AWS_STS_ENDPOINT")
 """Variables by which litellm would sign with other keys than the configuration's."""
+GOOGLE = "google"
+"""Where Google's login is, among the addresses that can be replaced."""
 BEDROCK_VENDORS = ("ai21labs", "amazon", "anthropic", "cohere")
+NO_CREDENTIALS = '{"type": "none"}'
+"""What litellm is told to log in to Google with: nothing, and above all not what it would find on this machine."""
 _PLACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,40}[a-z0-9])?")
 """A region or a project: it becomes part of a host name, and must not make another host of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """A vendor's model, ready to be called. `options` are litellm's arguments for it, credentials among them."""
+    """A vendor's model, ready to be called. `options` are litellm's arguments for it, credentials among them.
+
+    `login` gives the token that it is called with, if it takes one.
+    """
 
     provider: str
     model: str
     base: str
     options: JSONObject = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
+    login: Login | None = None
 
 
 Reader = Callable[[JSONObject, str, str, Secrets, Mapping[str, str]], Vendor]
@@ -87,15 +95,15 @@ def _vertex(config: JSONObject, model: str, task: str, secrets: Secrets, urls: M
     name = "google-cloud-vertex-ai"
     project, region = _place(config.get("project_id"), "project_id"), _place(config.get("region"), "region")
     text = needed(secrets.of(config, "private_key"), "private_key", name)
-    key = _service_account(text)
+    login = google_login(text, urls.get(GOOGLE))
     base = urls.get(name, _vertex_base(region))
     options = {
         "api_base": base,
         "vertex_project": project,
         "vertex_location": region,
-        "vertex_credentials": json.dumps(key),
+        "vertex_credentials": NO_CREDENTIALS,
     }
-    return Vendor(name, f"vertex_ai/{model}", base, options, (text, key["private_key"]))
+    return Vendor(name, f"vertex_ai/{model}", base, options, login.secrets, login)
 
 
 def _vertex_base(region: str) -> str:
@@ -104,22 +112,6 @@ def _vertex_base(region: str) -> str:
     if region in ("eu", "us"):
         return f"https://aiplatform.{region}.rep.googleapis.com"
     return f"https://{region}-aiplatform.googleapis.com"
-
-
-def _service_account(text: str) -> dict[str, Any]:
-    """The key file of a service account. Other kinds name files to read and programs to run: they are refused."""
-    failure = invalid_parameter("private_key must be the JSON key file of a service account, whole.")
-    try:
-        key = json.loads(text)
-    except (ValueError, RecursionError):
-        raise failure from None  # the text is the secret
-    fields = ("client_email", "private_key", "token_uri")
-    if not isinstance(key, dict) or not all(isinstance(key.get(field), str) for field in fields):
-        raise failure
-    if key.get("type") != "service_account":
-        raise failure
-    checked(key["token_uri"], "token_uri of private_key")
-    return key
 
 
 def _place(value: Any, name: str) -> str:

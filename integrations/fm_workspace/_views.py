@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ._access import level_of
+from ._callers import Caller
 from ._engine import JSONObject
 from ._lifecycle import Config, Endpoint, Entity
 from ._secrets import redacted
@@ -10,12 +12,12 @@ _READY = ("DEPLOYMENT_READY", "")
 _CREATING = ("DEPLOYMENT_CREATING", "Creating resources for served entity.")
 
 
-def detailed(endpoint: Endpoint) -> JSONObject:
-    """`ServingEndpointDetailed`."""
+def detailed(endpoint: Endpoint, caller: Caller) -> JSONObject:
+    """`ServingEndpointDetailed`, as `caller` sees it."""
     view = {
         **_common(endpoint),
         **endpoint.details,
-        "permission_level": "CAN_QUERY" if endpoint.hosted else "CAN_MANAGE",
+        "permission_level": _level(endpoint, caller),
         "route_optimized": bool(endpoint.details.get("route_optimized")),
     }
     if endpoint.active is not None:
@@ -88,6 +90,12 @@ def _entity(entity: Entity, creator: str, state: tuple[str, str]) -> JSONObject:
         "creation_timestamp": _milliseconds(entity.created),
         "state": {"deployment": state[0], "deployment_state_message": state[1]},
     }
+
+
+def _level(endpoint: Endpoint, caller: Caller) -> str | None:
+    """The permission of the caller; hosted endpoints are the service's own, and managed by nobody else."""
+    level = level_of(endpoint, caller)
+    return "CAN_QUERY" if endpoint.hosted and level == "CAN_MANAGE" else level
 
 
 def _milliseconds(seconds: float) -> int:

@@ -95,10 +95,12 @@ class Workspace:
         host = f"http://{LOOPBACK}:{sock.getsockname()[1]}"
         return cls(host, chosen, callers, Records(store.database), thread)
 
-    def issue_token(self, user: str, role: Role = "query") -> str:
+    def issue_token(self, user: str, role: Role = "query", groups: Sequence[str] = ()) -> str:
         """A token for another user, as long as the workspace runs.
 
-        The role `read` may read endpoints, `query` may query them as well, and `admin` may do everything.
+        The role `read` may read endpoints, `query` may query them as well, and `admin` may do everything. Where an
+        endpoint has permissions, they decide in place of `read` and `query`. `groups` are the user's, for permissions
+        and limits of groups; all are in `users`, and admins in `admins`.
 
         >>> from fm_client import Client
         >>> with Workspace.start() as ws, Client(ws.host, ws.issue_token("ada@example.com")) as ada:
@@ -107,7 +109,7 @@ class Workspace:
         'The sky is blue.'
         """
         token = random_secrets.token_urlsafe(TOKEN_BYTES)
-        self._callers.add(token, Caller(user, role))
+        self._callers.add(token, Caller(user, role, tuple(groups)))
         return token
 
     def usage(self, endpoint: str | None = None) -> list[dict[str, Any]]:

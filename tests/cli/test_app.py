@@ -44,6 +44,7 @@ def test_version_says_which_one(program: Callable[..., Done]) -> None:
     done = program("version")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"fm-integrations {__version__} (Python 3.")
+    assert program("--version").stdout == done.stdout
     assert json.loads(program("version", "--output", "json").stdout)["version"] == __version__
 
 

@@ -89,6 +89,11 @@ def test_what_cannot_be_embedded_is_told_with_its_line(fm: Run, here: Env, given
     assert reason in done.stderr
 
 
+def test_a_text_in_the_place_of_a_file_is_told_how_to_come_in(fm: Run, here: Env) -> None:
+    done = fm("embed", MODEL, "tax law", **here)
+    assert done.exit_code == 1 and "there is no file tax law; to embed a text, pipe it" in done.stderr
+
+
 def test_options_reach_the_call(fm: Run, here: Env) -> None:
     done = fm("embed", MODEL, "--normalize", "--instruction", "find:", "--batch-size", "1", stdin="a cat", **here)
     (row,) = rows(done.stdout)

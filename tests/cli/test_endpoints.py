@@ -213,7 +213,7 @@ def test_nothing_to_change_is_told(fm: Run, here: Env) -> None:
 
 
 def test_waiting_in_a_pipe_tells_each_state_once(fm: Run, here: Env) -> None:
-    slow = ("--tag", "fm_deploy_seconds=1.2")
+    slow = ("--tag", "fm_deploy_seconds=2.5")
     done = fm("endpoints", "create", "mine", *LLAMA, "--max-throughput", "980", *slow, "--wait", **here)
     assert done.exit_code == 0
     states = [line.split(";")[0] for line in done.stderr.splitlines()]
@@ -221,7 +221,7 @@ def test_waiting_in_a_pipe_tells_each_state_once(fm: Run, here: Env) -> None:
 
 
 def test_waiting_in_a_terminal_spins_beside_the_state(terminal: Callable[..., Terminal], here: Env, fm: Run) -> None:
-    fm("endpoints", "create", "mine", *LLAMA, "--max-throughput", "980", "--tag", "fm_deploy_seconds=2", **here)
+    fm("endpoints", "create", "mine", *LLAMA, "--max-throughput", "980", "--tag", "fm_deploy_seconds=6", **here)
     tty = terminal("endpoints", "wait", "mine", **here)
     tty.expect("NOT_READY, IN_PROGRESS")
     tty.expect("0:00:0")
@@ -286,7 +286,7 @@ def test_ctrl_c_at_the_question_deletes_nothing_and_is_an_interruption(
     fm("endpoints", "create", "gpt", *GPT, "--secret-ref", "models/openai", **here)
     tty = terminal("endpoints", "delete", "gpt", **here)
     tty.expect("Delete the endpoint gpt?")
-    tty.type("\x03")
+    tty.interrupt()
     assert tty.finish() == 130
     assert client.endpoints.get("gpt").name == "gpt"
 

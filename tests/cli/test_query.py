@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 
 import pytest
 from fault_server import DONE, FaultServer, chunked, event, reply, words
 from terminal import Terminal
+from timing import SOON, wait_until_it_waits
 from typer.testing import Result
 
 from fm_client import Client
@@ -200,9 +200,9 @@ def test_ctrl_c_ends_a_single_answer_with_130(popen: Callable[..., subprocess.Po
     process = popen("chat", "ep", "hi", DATABRICKS_HOST=server.host, DATABRICKS_TOKEN="t")
     assert process.stdout is not None
     assert process.stdout.read(6) == "first "
-    time.sleep(0.2)  # so that it waits for more: Python sees no signal that comes just before
+    wait_until_it_waits(process.pid)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=SOON)
     assert (process.returncode, errors) == (130, "")
 
 
@@ -215,7 +215,7 @@ def test_a_closed_pipe_ends_an_answer_quietly(popen: Callable[..., subprocess.Po
     assert process.stderr is not None
     assert process.stdout.read(6) == "first "
     process.stdout.close()
-    assert process.wait(20) == 1
+    assert process.wait(SOON) == 1
     assert process.stderr.read() == ""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from timing import SOON
 from typer.testing import Result
 
 from fm_client import Client, PermissionDeniedError
@@ -42,7 +43,7 @@ def client_of(process: subprocess.Popen[str]) -> Client:
 def stop(process: subprocess.Popen[str], number: int = signal.SIGINT) -> tuple[int, str]:
     """Exit code and standard error after a signal."""
     process.send_signal(number)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=SOON)
     return process.returncode, errors
 
 

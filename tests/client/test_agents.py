@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from fault_server import DONE, FaultServer, chunked, event, reply
 
 from fm_client import APIError, ResponseFormatError, ServerError, StreamInterruptedError
+from fm_client._tool_calls import _Call
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
 
@@ -155,3 +157,29 @@ def test_what_agents_take_is_sent(fm: Any, server: FaultServer) -> None:
 def test_a_result_of_no_call_that_there_is_answers_none(fm: Any, server: FaultServer, way: str) -> None:
     found = ask(fm, server, way, calling("m1", 1), {**told(1), "tool_call_id": ["call_1"]})
     assert ["call_1"] == [call.id for call in found.tool_calls]
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["left to the caller", "made by the agent"])
+def test_a_call_in_many_pieces_is_put_together_when_it_is_needed(
+    fm: Any, server: FaultServer, answered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not with every piece, which would cost the square of their number."""
+    numbers = ", ".join(map(str, range(300)))
+    first, *others = [f'{{"numbers": [{numbers}', "]", "}"]
+    pieces = [{"index": 0, "id": "call_1", "function": {"name": "add", "arguments": ""}}]
+    pieces += [{"index": 0, "function": {"arguments": piece}} for piece in [*first, *others]]
+    deltas = [event({"delta": say("", "m1", tool_calls=[piece])}) for piece in pieces]
+    deltas += [event({"delta": told(1)})] if answered else []
+    server.script("ep", chunked(b"".join(deltas), event({"delta": say("Done.", "m2"), "finish_reason": "stop"}), DONE))
+    put_together: list[str] = []
+    monkeypatch.setattr(_Call, "arguments", property(lambda call: put_together.append(call.id) or "".join(call.pieces)))
+    chunks = list(fm.stream_chat("ep", "Hi"))
+    assert len(pieces) > 1000 > 10 > len(put_together)
+    calls = [call for chunk in chunks for call in chunk.tool_calls]
+    parts = [part for chunk in chunks for choice in chunk.choices for part in _parts(choice.delta.content)]
+    found = parts[0]["arguments"] if answered else calls[0].arguments
+    assert json.loads(found) == {"numbers": [*range(300)]}
+
+
+def _parts(content: Any) -> list[Any]:
+    return content if isinstance(content, list) else []

@@ -17,6 +17,7 @@ from fault_server import (
     chat,
     reply,
 )  # fmt: skip
+from timing import SOON
 
 from fm_client import (
     AsyncClient,
@@ -120,4 +121,4 @@ def test_a_client_that_is_dropped_and_not_closed_leaves_no_socket_open(server: F
     fm.chat("ep", "Hi")
     del fm
     gc.collect()
-    assert server.disconnected.wait(2.0)
+    assert server.disconnected.wait(SOON)

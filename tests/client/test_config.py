@@ -67,6 +67,10 @@ def test_a_token_goes_only_to_the_host_that_it_was_configured_with(
     with pytest.raises(ConfigurationError, match="no credential for https://other.test") as caught:
         resolve("https://other.test")
     assert SECRET not in str(caught.value)
+    with pytest.raises(
+        ConfigurationError, match=r"is for https://dev\.test and https://env\.test, and goes nowhere else"
+    ):
+        resolve("https://other.test", None, "dev")
     assert ("https://env.test", SECRET) == resolve("env.test")
 
 

@@ -15,6 +15,7 @@ import pytest
 from fault_server import Connection, FaultServer, embeddings, reply, silence
 from hypothesis import given
 from hypothesis import strategies as st
+from timing import HELD
 
 from fm_client import (
     APITimeoutError,
@@ -132,12 +133,12 @@ def test_a_failing_batch_fails_the_call_and_keeps_what_is_done(
 
 def test_the_limit_of_a_call_is_one_of_each_batch(connect: Callable[..., Any], server: FaultServer) -> None:
     vector = reply(200, embeddings([[1.0]]))
-    server.script("ep", lambda connection: time.sleep(0.3) or vector(connection))
+    server.script("ep", lambda connection: time.sleep(0.5) or vector(connection))
     fm = connect(server.host, concurrency=1)
-    assert 3 == len(fm.embed("ep", ["a", "b", "c"], batch_size=1, timeout=0.7).vectors)
-    server.script("ep", vector, silence(10))
+    assert 3 == len(fm.embed("ep", ["a", "b", "c"], batch_size=1, timeout=1.2).vectors)
+    server.script("ep", vector, silence(HELD))
     with pytest.raises(APITimeoutError) as caught:
-        fm.embed("ep", ["a", "b", "c"], batch_size=1, timeout=0.3)
+        fm.embed("ep", ["a", "b", "c"], batch_size=1, timeout=0.6)
     assert ("total", [0]) == (caught.value.phase, list(caught.value.completed))
 
 

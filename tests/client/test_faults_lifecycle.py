@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import lifecycle_script
 import pytest
-from fault_lab import CANARY, Lab, eventually, laboratory
+from fault_lab import CANARY, Lab, laboratory
 from fault_server import DONE, Answer, Seen, chat, chunked, either, embeddings, reply, silence, words
 from matrix import ENDPOINT, KINDS, Kind
+from timing import HELD, SOON, eventually, wait_until_it_waits
 
 lab = pytest.fixture(params=["sync", "async"])(laboratory)
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -40,7 +41,7 @@ def start(lab: Lab, way: str, kind: Kind) -> subprocess.Popen[str]:
 def outcome(lab: Lab, way: str, kind: Kind) -> tuple[str, str, int]:
     """What the program said, and how it ended."""
     with start(lab, way, kind) as program:
-        said, complained = program.communicate(timeout=30)
+        said, complained = program.communicate(timeout=HELD)
     lab.expect(lab.server.attempts(ENDPOINT))
     return said, complained, program.returncode
 
@@ -68,22 +69,22 @@ def test_a_program_ends_in_the_middle_of_a_stream(lab: Lab) -> None:
     lab.server.script(ENDPOINT, chunked(*words("0", finish=None), end="hold"))
     begun = time.monotonic()
     assert ("ok", "", 0) == outcome(lab, "leave_open", "stream")
-    assert time.monotonic() - begun < 5.0
+    assert time.monotonic() - begun < SOON
     assert eventually(lab.server.disconnected.is_set)
 
 
 @each_kind
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_call(lab: Lab, kind: Kind, number: signal.Signals) -> None:
-    """L4: at once, whatever is being waited for (two seconds are for the program to end on a busy machine)."""
-    lab.server.script(ENDPOINT, silence(20))
+    """L4: at once, whatever is being waited for."""
+    lab.server.script(ENDPOINT, silence(HELD))
     with start(lab, "wait", kind) as program:
-        assert eventually(lambda: lab.server.attempts(ENDPOINT) == 1, within=20.0)
-        time.sleep(0.05)
+        assert eventually(lambda: lab.server.attempts(ENDPOINT) == 1)
+        wait_until_it_waits(program.pid)
         program.send_signal(number)
         begun = time.monotonic()
-        said, complained = program.communicate(timeout=20)
-        assert time.monotonic() - begun < 2.0
+        said, complained = program.communicate(timeout=HELD / 2)
+        assert time.monotonic() - begun < SOON
     lab.expect(1)
     assert ("", 7 if number == signal.SIGTERM else -signal.SIGINT) == (said, program.returncode)
     assert ("KeyboardInterrupt" in complained) is (number == signal.SIGINT)
@@ -130,7 +131,7 @@ def test_a_call_is_cancelled_at_any_moment(lab: Lab, kind: Kind) -> None:
 @pytest.mark.parametrize("lab", ["async"], indirect=True)
 def test_a_deadline_of_asyncio_ends_a_call(lab: Lab, kind: Kind) -> None:
     """L4"""
-    lab.server.script(ENDPOINT, silence(20))
+    lab.server.script(ENDPOINT, silence(HELD))
 
     async def limited() -> None:
         async with asyncio.timeout(0.2):

@@ -9,10 +9,11 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from fault_lab import Lab, eventually, laboratory
+from fault_lab import Lab, laboratory
 from fault_server import DONE, chunked, delta, event, reply, words
 from matrix import ENDPOINT, FINE, GOOD, Kind, Outcome, Row, cells
 from matrix_streams import BEGUN, BROKEN_STREAMS, GOOD_STREAMS, UNBEGUN, USAGE
+from timing import SOON, eventually
 
 from fm_client import ResponseFormatError, ResponseTooLargeError, StreamInterruptedError
 
@@ -30,7 +31,7 @@ def test_a_stream_may_be_odd_and_whole(lab: Lab, row: Row, kind: Kind) -> None:
     begun = time.monotonic()
     answer = lab.ask(lab.client(), kind)
     assert (FINE, 1) == (answer.text, answer.attempts)
-    assert time.monotonic() - begun < 2.0, "the end is seen at once, also where the server stays for 10 s"
+    assert time.monotonic() - begun < SOON, "the end is seen at once, also where the server stays"
     *others, last = answer.value
     assert [None] * len(others) == [chunk.usage for chunk in others]
     assert (FINE, last.usage) == (last.response.text, last.response.usage)
@@ -179,7 +180,7 @@ class TestAStreamThatIsLeft:
         return lab.client()
 
     def check(self, lab: Lab, client: Any) -> None:
-        assert eventually(lab.server.disconnected.is_set, within=1.0)
+        assert eventually(lab.server.disconnected.is_set)
         lab.check()
         lab.server.script(ENDPOINT, reply(200, "{}"), GOOD["chat"])
         lab.play(Row("S10", "afterwards", (GOOD["chat"],), Outcome(1)), "chat", client)

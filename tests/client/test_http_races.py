@@ -63,14 +63,14 @@ def test_a_forked_child_takes_nothing_out_of_its_parents_stream(server: FaultSer
     pieces = words(*"abcdefgh")
     server.script("s", chunked(pieces[0], 0.2, *pieces[1:5], 0.6, *pieces[5:], DONE))
     command = [sys.executable, "-c", FORKED_STREAM, kind, how, server.host]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.returncode) == ("abcdefgh\n", 0), done.stderr
 
 
 COLLECTED = """
 import faulthandler, gc, sys
 from fm_client import Client, _pool, _shelf
-faulthandler.dump_traceback_later(8, exit=True)
+faulthandler.dump_traceback_later(30, exit=True)
 class Holder:
     pass
 def abandon(fm):
@@ -94,7 +94,7 @@ def test_a_garbage_collection_inside_the_pool_ends_an_abandoned_stream_and_no_de
     server.script("s", chunked(*words("a", "b", finish=None), end="hold"))
     server.script("e", reply(200, chat("ok")))
     done = subprocess.run(
-        [sys.executable, "-c", COLLECTED, server.host], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", COLLECTED, server.host], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.stdout.split(), done.returncode) == (["ok"] * 4 + ["1", "1", "True"], 0), done.stderr
 

@@ -11,6 +11,7 @@ import pytest
 import trustme
 from crash_report import shown
 from fault_server import FaultServer, chunked, reply
+from timing import HELD, SOON
 from tls_servers import ConnectProxy, TLSServer
 
 from fm_client import APIConnectionError, APITimeoutError, ConfigurationError, ProxyError, TLSError
@@ -86,10 +87,10 @@ class TestCertificates:
         assert http(verify=False).send(get(f"{secure.host}/x")).body == b"secret"
 
     def test_a_stream_ends_on_time(self, http: Make, secure: TLSServer, bundle: Path) -> None:
-        secure.script("/x", chunked(b"one", 0.5, b"two"))
+        secure.script("/x", chunked(b"one", HELD, b"two"))
         face = http(verify=str(bundle))
         opened = face.send(get(f"{secure.host}/x", stream=True))
-        assert face.read(opened, 1.0) == b"one"
+        assert face.read(opened, SOON) == b"one"
         with pytest.raises(APITimeoutError):
             face.read(opened, 0.1)
 
@@ -132,10 +133,10 @@ class TestProxies:
     def test_a_read_through_it_ends_on_time(
         self, http: Make, secure: TLSServer, proxy: ConnectProxy, bundle: Path
     ) -> None:
-        secure.script("/x", chunked(b"one", 0.5, b"two"))
+        secure.script("/x", chunked(b"one", HELD, b"two"))
         face = http(verify=str(bundle))
         opened = face.send(get(HOST, stream=True))
-        assert face.read(opened, 1.0) == b"one"
+        assert face.read(opened, SOON) == b"one"
         with pytest.raises(APITimeoutError):
             face.read(opened, 0.1)
 

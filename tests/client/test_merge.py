@@ -11,6 +11,7 @@ from fault_server import delta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fm_client import ToolArgumentsError
 from fm_client._merge import ChatMerger, UsageMerger, as_chunk
 from fm_client.types import ChatChunk, ChatResponse, Usage
 
@@ -122,6 +123,8 @@ def test_cut_arguments_are_never_a_valid_call_and_empty_ones_are_no_arguments() 
     _, response = merge(delta(tool_calls=[piece(0, "a", "f", '{"city": "Par')]), delta(finish="tool_calls"))
     assert [] == response.tool_calls
     assert ['{"city": "Par'] == [call.function.arguments for call in response.invalid_tool_calls]
+    with pytest.raises(ToolArgumentsError, match="no JSON object"):
+        _ = response.invalid_tool_calls[0].args
     _, response = merge(delta(tool_calls=[piece(0, "a", "f", "")]))
     assert {} == response.tool_calls[0].args
     _, response = merge(delta(tool_calls=[piece(0, "a", "f", "[1]")]))

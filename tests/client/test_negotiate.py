@@ -20,6 +20,7 @@ from fault_server import (
     text,
     words,
 )  # fmt: skip
+from timing import HELD, SOON, eventually
 
 from fm_client import (
     BadRequestError,
@@ -122,7 +123,7 @@ def test_a_stream_whose_route_refuses_stream_options_is_asked_without_them(fm: A
 
 @pytest.mark.parametrize(
     "failure",
-    [BUSY, reset, reply(429, {"error_code": "REQUEST_LIMIT_EXCEEDED"}, retry_after="30")],
+    [BUSY, reset, reply(429, {"error_code": "REQUEST_LIMIT_EXCEEDED"}, retry_after="60")],
     ids=["503", "reset", "429"],
 )
 def test_the_next_route_answers_at_once_and_is_named(fm: Any, server: FaultServer, failure: Any) -> None:
@@ -131,7 +132,7 @@ def test_the_next_route_answers_at_once_and_is_named(fm: Any, server: FaultServe
     begun = time.monotonic()
     answer = fm.chat(["first", "second"], "Hi")
     assert ("second", "from the second") == (answer.endpoint, answer.text)
-    assert 1 == server.attempts("first") and time.monotonic() - begun < 2.0
+    assert 1 == server.attempts("first") and time.monotonic() - begun < SOON
 
 
 def test_a_request_that_is_wrong_does_not_fall_back_and_a_begun_stream_neither(fm: Any, server: FaultServer) -> None:
@@ -220,24 +221,20 @@ def test_patience_has_an_end(fm: Any, server: FaultServer) -> None:
     begun = time.monotonic()
     with pytest.raises(EndpointNotReadyError):
         fm.chat("ep", "Hi", wait_ready=0.35, max_retries=0)
-    assert time.monotonic() - begun < 1.5 and 4 == server.attempts("ep")
+    assert time.monotonic() - begun < SOON and 1 < server.attempts("ep") <= 4
 
 
 def test_who_waits_for_the_one_that_asks_has_patience_of_its_own(server: FaultServer) -> None:
     server.script("ep", NOT_READY)
     with Client(server.host, "t", max_retries=0) as fm:
-
-        def ask() -> None:
-            with pytest.raises(EndpointNotReadyError):
-                fm.chat("ep", "Hi", wait_ready=2)
-
-        other = threading.Thread(target=ask)
+        other = threading.Thread(target=lambda: fm.chat("ep", "Hi", wait_ready=HELD))
         other.start()
-        time.sleep(0.3)
+        assert eventually(lambda: server.attempts("ep") > 0)
         begun = time.monotonic()
         with pytest.raises(EndpointNotReadyError):
             fm.chat("ep", "Hi", wait_ready=0.5)
-        assert time.monotonic() - begun < 1.5
+        assert time.monotonic() - begun < SOON and other.is_alive()
+        server.script("ep", reply(200, chat()))
         other.join()
 
 

@@ -268,5 +268,76 @@ def test_a_call_that_is_looked_at_shows_no_token_when_it_fails(
     assert f"Bearer {TOKEN}" == server.seen[-1].headers["authorization"]
 
 
+def external(provider: str, *served: str, **settings: Any) -> dict[str, Any]:
+    """An external endpoint, as the service describes it."""
+    model = {"provider": provider, "name": "m", "task": "llm/v1/chat", **settings}
+    return {"name": "ep", "config": {"served_entities": [{"name": name, "external_model": model} for name in served]}}
+
+
+AZURE = external("openai", "a", openai_config={"openai_api_type": "azuread", "openai_api_base": "https://x.test"})
+MIXED = external("openai", "a")
+MIXED["config"]["served_entities"] += external("anthropic", "b")["config"]["served_entities"]
+HOSTED = {"name": "ep", "config": {"served_entities": [{"name": "a", "foundation_model": {"name": "m"}}]}}
+
+
+@pytest.mark.parametrize(
+    ("described", "served", "vendor"),
+    [
+        (external("anthropic", "a"), None, "anthropic"),
+        (external("cohere", "a", "b"), "c", "cohere"),
+        (AZURE, "a", "azure"),
+        (MIXED, "b", "anthropic"),
+        (MIXED, None, None),
+        (HOSTED, "a", None),
+    ],
+)
+@pytest.mark.parametrize(
+    ("kind", "look"), [("chat", "endpoints.get"), ("chat", "endpoints.route"), ("embed", "endpoints.get")]
+)
+def test_whose_model_answers_is_known_of_endpoints_that_were_described(
+    fm: Any,
+    server: FaultServer,
+    seen: list[Ledger],
+    kind: str,
+    look: str,
+    described: Any,
+    served: str | None,
+    vendor: str | None,
+) -> None:
+    """Nothing is asked for it."""
+    server.script("ep", WHOLE[kind][0])
+    server.script("/api/2.0/serving-endpoints/ep", reply(200, described))
+    WHOLE[kind][1](fm)
+    assert seen[0].call.provider("ep", served) is None and 1 == len(server.seen)
+    fm.call(look, "ep")
+    WHOLE[kind][1](fm)
+    assert vendor == seen[1].call.provider("ep", served)
+
+
+def test_a_list_of_endpoints_says_whose_models_they_are_and_takes_back_nothing(
+    fm: Any, server: FaultServer, seen: list[Ledger]
+) -> None:
+    """It has them in short, perhaps without what tells Azure from OpenAI."""
+    server.script("ep", WHOLE["chat"][0])
+    server.script("/api/2.0/serving-endpoints", reply(200, {"endpoints": [external("openai", "a")]}))
+    server.script("/api/2.0/serving-endpoints/ep", reply(200, AZURE))
+    found = []
+    for asked in (["endpoints.list"], ["endpoints.get", "ep"], ["endpoints.list"]):
+        fm.call(*asked)
+        fm.chat("ep", "Hi")
+        found.append(seen[-1].call.provider("ep"))
+    assert ["openai", "azure", "azure"] == found
+
+
+def test_of_an_endpoint_that_was_deleted_nothing_is_known(fm: Any, server: FaultServer, seen: list[Ledger]) -> None:
+    server.script("ep", WHOLE["chat"][0])
+    server.script("/api/2.0/serving-endpoints/ep", reply(200, AZURE), reply(200, {}))
+    fm.call("endpoints.get", "ep")
+    fm.chat("ep", "Hi")
+    assert "azure" == seen[-1].call.provider("ep")
+    fm.call("endpoints.delete", "ep")
+    assert seen[-1].call.provider("ep") is None
+
+
 def test_an_observed_call_shows_no_content_in_its_repr() -> None:
     assert "secret" not in repr(ObservedCall("chat", ("ep",), {"messages": ["secret"]}))

@@ -9,7 +9,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,6 @@ from typing import Any
 
 import process_script
 import pytest
-from fault_lab import eventually
 from fault_server import (
     DONE,
     Answer,
@@ -28,10 +26,12 @@ from fault_server import (
     chunked,
     either,
     embeddings,
+    meeting,
     reply,
     silence,
     words,
 )
+from timing import HELD, SOON, eventually, wait_until_it_waits
 
 from fm_client import AsyncClient, Client
 from fm_client._oauth import DEFAULT_TOKEN_PATH, DISCOVERY_PATH
@@ -48,20 +48,6 @@ def slowly(seconds: float, answer: Answer) -> Answer:
     def answered(connection: Connection) -> bool:
         time.sleep(seconds)
         return answer(connection)
-
-    return answered
-
-
-def meeting(count: int) -> Answer:
-    """Answers when so many requests are there at the same time, and fails if they do not come together."""
-    barrier = threading.Barrier(count)
-
-    def answered(connection: Connection) -> bool:
-        try:
-            barrier.wait(3.0)
-        except threading.BrokenBarrierError:
-            return reply(400, "the others did not come")(connection)
-        return reply(200, chat("met"))(connection)
 
     return answered
 
@@ -98,7 +84,7 @@ def outcome(server: FaultServer, way: str, sort: str, credential: str = "token")
     """What the program said, and how it ended; a program that hangs is ended."""
     with start(server, way, sort, credential) as program:
         try:
-            said, complained = program.communicate(timeout=20)
+            said, complained = program.communicate(timeout=HELD)
         except subprocess.TimeoutExpired:
             program.kill()
             raise
@@ -131,18 +117,18 @@ def test_one_async_client_serves_loops_in_several_threads(echoing: FaultServer, 
 
 
 def ended_by(server: FaultServer, way: str, sort: str, number: signal.Signals, asked: int) -> None:
-    """Once so many requests are there, a signal ends the program within a second."""
+    """Once so many requests are there, a signal ends the program at once."""
     with start(server, way, sort) as program:
         try:
-            assert eventually(lambda: server.attempts("ep") >= asked, within=20.0)
-            time.sleep(0.1)
+            assert eventually(lambda: server.attempts("ep") >= asked)
+            wait_until_it_waits(program.pid)
             program.send_signal(number)
             begun = time.monotonic()
-            said, complained = program.communicate(timeout=20)
+            said, complained = program.communicate(timeout=HELD / 2)
             took = time.monotonic() - begun
         finally:
             program.kill()
-    assert took < 1.0
+    assert took < SOON
     assert ("", 7 if number == signal.SIGTERM else -signal.SIGINT) == (said, program.returncode), complained
     for noise in ("Exception ignored", "never retrieved", "ResourceWarning", TOKEN):
         assert noise not in complained
@@ -161,7 +147,7 @@ def test_a_signal_ends_a_stream_between_two_events(server: FaultServer, sort: st
 @each_signal
 def test_a_signal_ends_several_batches_at_once(server: FaultServer, sort: str, number: signal.Signals) -> None:
     """L4: also those that other threads wait for."""
-    server.script("ep", silence(20))
+    server.script("ep", silence(HELD))
     ended_by(server, "in_batches", sort, number, len(process_script.BATCHES))
 
 
@@ -175,7 +161,7 @@ def test_a_program_ends_at_once_and_without_a_word_whatever_is_open(server: Faul
     said, complained, code = outcome(server, way, sort)
     assert ("ok", 0) == (said, code)
     assert "Exception ignored" not in complained and "never retrieved" not in complained, complained
-    assert time.monotonic() - begun < 6.0, "start included; streams stay open for 10 s"
+    assert time.monotonic() - begun < SOON, "start included; streams stay open for longer"
 
 
 # -- cancelled tasks

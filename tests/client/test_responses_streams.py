@@ -94,6 +94,27 @@ def test_an_agents_stream_needs_no_last_event(fm: Any, server: FaultServer, item
     assert [] == [c for chunk in chunks for c in chunk.tool_calls if c.id not in [x.id for x in expected.tool_calls]]
 
 
+@pytest.mark.parametrize(
+    "make", [stream, lambda *items: [*map(bare, agent_events(items)), DONE]], ids=["model", "agent"]
+)
+@pytest.mark.parametrize(
+    "items", [items for items in REPLAYS.values() if "message" in {item["type"] for item in items}]
+)
+def test_pieces_of_texts_tell_their_messages_and_sources(fm: Any, server: FaultServer, items: Any, make: Any) -> None:
+    """Each thing once, but for the id; what came before it was known that it matters is told late."""
+    *chunks, last = streamed(fm, server, *make(*items))
+    parts = [part for chunk in chunks for choice in chunk.choices for part in _parts(choice.delta.content)]
+    told = {name: [part[name] for part in parts if name in part] for name in ("annotations", "phase")}
+    whole = [part for part in _parts(last.response.message.content) if part["type"] == "text"]
+    assert told == {name: [part[name] for part in whole if name in part] for name in told}
+    ids = [part["id"] for part in parts if part["type"] == "text" and "id" in part]
+    assert list(dict.fromkeys(ids)) == [part["id"] for part in whole if "id" in part]
+
+
+def _parts(content: Any) -> list[Any]:
+    return content if isinstance(content, list) else []
+
+
 def merged(chunks: list[Any]) -> dict[int, tuple[list[str], list[str], str]]:
     """Index -> the ids, names and arguments that the pieces of a call have."""
     calls: dict[int, tuple[list[str], list[str], str]] = {}

@@ -214,6 +214,13 @@ def test_an_expired_token_is_refreshed_once(refusal: Reply) -> None:
     assert 2 == len(waits) and error.status_code == refusal.status
 
 
+def test_a_provider_that_refuses_its_key_is_not_asked_again_with_another_token_of_ours() -> None:
+    body = b'{"error": "x", "external_model_provider": "openai", "external_model_message": {"message": "wrong key"}}'
+    error, waits = drive(context(), request(), Reply(401, {}, body), OK, tokens=("old", "new"))
+    assert 1 == len(waits) and "openai answered: wrong key" in error.message
+    assert "the endpoint's key of the provider" in error.message and "Check the token" not in error.message
+
+
 def test_a_token_that_was_taken_in_between_may_age_again() -> None:
     refusal, busy = Reply(401, {}, b"{}"), Reply(503, {}, b"busy")
     result, waits = drive(context(), request(), refusal, busy, refusal, OK, tokens=("a", "b", "c"))

@@ -27,6 +27,7 @@ from fault_server import (
     text,
     words,
 )
+from timing import SOON
 
 from fm_client import APIError, RequestTooLargeError, ResponseTooLargeError, StreamInterruptedError
 
@@ -94,7 +95,7 @@ def test_an_answer_without_a_length_ends_at_the_limit(
     with pytest.raises(ResponseTooLargeError):
         ask(connect(server.host, **limits), kind)
     assert 1 == server.attempts("ep")
-    assert server.disconnected.wait(3.0)
+    assert server.disconnected.wait(SOON)
 
 
 @pytest.mark.parametrize("status", [400, 429, 500])

@@ -20,6 +20,7 @@ from fault_server import (
     until_close,
     words,
 )  # fmt: skip
+from timing import SOON
 
 from fm_client import (
     APITimeoutError,
@@ -59,7 +60,7 @@ def test_a_stream_ends_at_done_even_if_the_server_holds_on(fm: Any, server: Faul
     server.script("ep", chunked(*words("a"), DONE, event(delta("late")), end="hold"))
     begun = time.monotonic()
     assert "a" == text(fm.stream_chat("ep", "Hi"))
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < SOON
 
 
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
@@ -203,7 +204,7 @@ def test_an_answer_in_one_piece_to_a_stream_request_is_one_chunk(fm: Any, server
 
 @pytest.mark.parametrize(
     "answer",
-    [chunked(*words("a", finish=None), end="hold"), chunked(*words("a", finish=None), *[b": ping\n\n", 0.1] * 30)],
+    [chunked(*words("a", finish=None), end="hold"), chunked(*words("a", finish=None), *[b": ping\n\n", 0.1] * 600)],
     ids=["silence", "pings"],
 )
 def test_silence_and_pings_alike_end_a_stream_after_the_idle_limit(fm: Any, server: FaultServer, answer: Any) -> None:
@@ -212,16 +213,22 @@ def test_silence_and_pings_alike_end_a_stream_after_the_idle_limit(fm: Any, serv
     begun = time.monotonic()
     with pytest.raises(StreamInterruptedError, match="no event for 0.4 s") as caught:
         list(fm.stream_chat("ep", "Hi", timeout=Timeout(idle=0.4)))
-    assert 0.35 <= time.monotonic() - begun < 1.0
+    assert 0.35 <= time.monotonic() - begun < SOON
     assert isinstance(caught.value.__cause__, APITimeoutError) and "idle" == caught.value.__cause__.phase
+
+
+def test_a_first_event_may_take_longer_than_those_after_it(fm: Any, server: FaultServer) -> None:
+    """An endpoint that has scaled to zero takes minutes to start: the idle limit counts from the first event on."""
+    server.script("ep", chunked(*[b": ping\n\n", 0.1] * 6, *words("a"), DONE))
+    assert "a" == text(fm.stream_chat("ep", "Hi", timeout=Timeout(idle=0.2)))
 
 
 def test_a_slow_reader_does_not_end_a_good_stream(fm: Any, server: FaultServer) -> None:
     server.script("ep", chunked(*words("a", finish=None), 0.1, *words("b"), DONE))
     got = []
-    for chunk in fm.stream_chat("ep", "Hi", timeout=Timeout(idle=0.3)):
+    for chunk in fm.stream_chat("ep", "Hi", timeout=Timeout(idle=1.0)):
+        time.sleep(0 if got else 1.2)
         got.append(chunk.text)
-        time.sleep(0.4)
     assert "ab" == "".join(got)
 
 
@@ -231,7 +238,7 @@ def test_leaving_a_stream_early_closes_its_connection(fm: Any, server: FaultServ
     stream = fm.stream_chat("ep", "Hi")
     assert "a" == next(stream).text
     stream.close()
-    assert server.disconnected.wait(1.0)
+    assert server.disconnected.wait(SOON)
     server.script("ep", reply(200, chat()))
     assert "hello" == fm.chat("ep", "Hi").text
 

@@ -8,11 +8,11 @@ import sys
 import threading
 import time
 import types
-from itertools import pairwise
 from typing import Any
 
 import pytest
 from fault_server import Answer, Connection, FaultServer, chat, reply
+from timing import SOON
 
 from fm_client import AsyncClient, AuthenticationError, Client, ConfigurationError
 from fm_client._auth import SDKToken
@@ -42,9 +42,8 @@ def grants(server: FaultServer) -> int:
 async def test_tasks_that_wait_for_a_token_share_its_refusal(server: FaultServer) -> None:
     logging_in(server, REFUSAL, 0.3)
     async with AsyncClient(server.host, **LOGIN) as fm:
-        began = time.monotonic()
         errors = await asyncio.gather(*(fm.chat("ep", "Hi") for _ in range(8)), return_exceptions=True)
-        assert (time.monotonic() - began < 0.6 * 2, grants(server)) == (True, 1)
+        assert grants(server) == 1
         assert {(type(error), str(error)) for error in errors} == {(AuthenticationError, str(errors[0]))}
         assert len({id(error) for error in errors}) == 8, "each has one of its own, to which frames can be added"
         with pytest.raises(AuthenticationError):
@@ -53,7 +52,7 @@ async def test_tasks_that_wait_for_a_token_share_its_refusal(server: FaultServer
 
 
 def test_threads_that_wait_for_a_token_share_its_refusal(server: FaultServer) -> None:
-    logging_in(server, REFUSAL, 0.3)
+    logging_in(server, REFUSAL, 1.0)
     errors: list[BaseException] = []
 
     def ask() -> None:
@@ -105,7 +104,7 @@ held.start()
 time.sleep(0.3)
 child = os.fork()
 if child == 0:
-    signal.alarm(8)
+    signal.alarm(30)
     (fm if kind == "token" else clients.sync).chat("ep", "Hi")
     os._exit(0)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
@@ -117,7 +116,7 @@ held.join()
 def test_a_child_forked_while_a_thread_held_the_lock_goes_on(server: FaultServer, kind: str) -> None:
     logging_in(server, GRANT, 0.6)
     command = [sys.executable, "-c", FORKED, kind, server.host]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "0\n", done.stderr
 
 
@@ -138,24 +137,17 @@ def test_the_locks_of_closed_event_loops_are_dropped() -> None:
 
 async def test_a_plain_token_function_that_works_long_does_not_stop_the_event_loop(server: FaultServer) -> None:
     server.script("ep", reply(200, chat()))
-    turns = [time.monotonic()]
-
-    async def take_turns() -> None:
-        while True:
-            await asyncio.sleep(0.005)
-            turns.append(time.monotonic())
+    loop, noticed, went_on = asyncio.get_running_loop(), threading.Event(), list[bool]()
 
     def token() -> str:
-        time.sleep(0.5)
+        loop.call_soon_threadsafe(noticed.set)
+        went_on.append(noticed.wait(SOON))
         return "token-for-tests"
 
     async with AsyncClient(server.host, token) as fm:
-        taking = asyncio.create_task(take_turns())
-        await asyncio.sleep(0.02)
         await fm.chat("ep", "Hi")
-        taking.cancel()
     assert server.seen[0].headers["authorization"] == "Bearer token-for-tests"
-    assert max(later - earlier for earlier, later in pairwise([*turns, time.monotonic()])) < 0.3
+    assert went_on == [True]
 
 
 class BrokenConfig:

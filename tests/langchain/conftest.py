@@ -132,10 +132,10 @@ def deployed(workspace: Workspace) -> Iterator[Callable[..., str]]:
 
 @pytest.fixture
 def sent(server: FaultServer) -> Callable[[], Any]:
-    """`sent()`: the body of the last request."""
+    """`sent()`: the body of the last request that had one."""
 
     def last() -> Any:
-        request: Seen = server.seen[-1]
+        request: Seen = [seen for seen in server.seen if seen.body][-1]
         return request.json
 
     return last

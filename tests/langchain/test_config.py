@@ -144,11 +144,16 @@ def test_a_serialised_model_comes_back_with_its_token_from_the_environment(
 
 
 @pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")  # `load` itself
-def test_loading_all_of_langchains_own_classes_leaves_out_those_of_other_packages() -> None:
-    """Why the suite's `test_serdes` cannot pass; once this fails, it can."""
-    serialised = dumpd(ChatFoundationModel(model="e"))
-    with pytest.raises(ValueError, match="allowed_objects"):
-        load(serialised, allowed_objects="all", valid_namespaces=["langchain_fm"])
+@pytest.mark.parametrize("model", [ChatFoundationModel, FoundationModelLLM])
+def test_all_that_may_be_loaded_includes_these_models_for_who_names_the_package(model: Any) -> None:
+    """And for nobody else: data that claims to be such a model makes none where it is not expected."""
+    serialised = dumpd(model(model="e"))
+    assert type(load(serialised, allowed_objects="all", valid_namespaces=["langchain_fm"])) is model
+    for kinds in ("all", "core", "messages"):
+        with pytest.raises(ValueError, match="Invalid namespace|not allowed"):
+            load(serialised, allowed_objects=kinds)
+    with pytest.raises(ValueError, match="not allowed"):
+        load(serialised, allowed_objects="core", valid_namespaces=["langchain_fm"])
 
 
 def test_a_serialised_model_is_text_and_loads_from_it() -> None:

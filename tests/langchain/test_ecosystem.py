@@ -178,7 +178,7 @@ def test_200_calls_at_once_share_a_model(chat: Any, server: Any) -> None:
 
 
 def test_an_event_loop_runs_on_while_a_model_is_asked(chat: Any, server: Any) -> None:
-    server.script(CHAT, chunked(0.3, *words("Hel", "lo"), DONE))
+    server.script(CHAT, chunked(1.0, *words("Hel", "lo"), DONE))
     llm = chat()
 
     async def ask() -> tuple[Any, int]:

@@ -36,8 +36,9 @@ from langchain_fm import ChatFoundationModel, FoundationModelEmbeddings, Foundat
 
 lab = pytest.fixture(params=["sync", "async"])(laboratory)
 
-chat_model = functools.partial(ChatFoundationModel, model=ENDPOINT)
-llm = functools.partial(FoundationModelLLM, model=ENDPOINT)
+# What is counted here are requests for an answer; test_route counts questions to endpoints.
+chat_model = functools.partial(ChatFoundationModel, model=ENDPOINT, look_up_route=False)
+llm = functools.partial(FoundationModelLLM, model=ENDPOINT, look_up_route=False)
 embeddings = functools.partial(FoundationModelEmbeddings, model=ENDPOINT)
 
 

@@ -110,11 +110,26 @@ def test_an_answer_goes_back_as_it_came(items: Any, is_streamed: bool, version: 
     before = copy.deepcopy(found)
     driven.invoke(["Hi", found, "And?"])
 
-    expected = [stripped(item) for item in items]
-    if is_streamed and expected[0]["type"] == "message":
-        del expected[0]["id"]  # its text came before anything told that it would be one of several items
-    assert sent()["input"][1:-1] == expected
+    assert sent()["input"][1:-1] == [stripped(item) for item in items]
     assert found == before
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@pytest.mark.parametrize("items", REPLAYS.values(), ids=REPLAYS.keys())
+def test_a_stream_has_the_texts_reasoning_and_items_of_the_whole_answer(items: Any, version: str, asked: Any) -> None:
+    """Calls aside, which a stream tells as soon as they come."""
+    whole, _ = asked(*items, output_version=version)
+    streamed, _ = asked(*items, is_streamed=True, output_version=version)
+    assert said(streamed) == said(whole)
+
+
+def said(found: AIMessage) -> list[Any]:
+    """The blocks without their numbers, and without ids that LangChain made up."""
+    blocks = [block for block in found.content_blocks if "tool_call" not in block["type"]]
+    return [
+        {k: v for k, v in block.items() if k != "index" and not (k == "id" and str(v).startswith("lc_"))}
+        for block in blocks
+    ]
 
 
 def test_a_call_beats_the_constructor_in_the_choice_of_the_api(chat: Any, server: Any, drive: Any) -> None:

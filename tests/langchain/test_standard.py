@@ -68,13 +68,6 @@ class TestChatUnit(ChatModelUnitTests):
     chat_model_params = {"model": MODEL}  # noqa: RUF012  # a property there
     init_from_env_params = HOST, {"model": MODEL}, {"model": MODEL}
 
-    @pytest.mark.xfail(
-        strict=True, reason="loads with allowed_objects='all', which langchain-core keeps to its own list"
-    )
-    def test_serdes(self, model: BaseChatModel, snapshot: Any) -> None:
-        """The list, and loading with `allowed_objects=[ChatFoundationModel]`, are tested in test_config."""
-        super().test_serdes(model, snapshot)
-
 
 class Integration(ChatModelIntegrationTests):
     """All that the API can do is switched on; video is not part of it, and streams of tests are not recorded."""

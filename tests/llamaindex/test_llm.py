@@ -21,6 +21,7 @@ from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers.base import BaseEventHandler
 from llama_index.core.prompts import PromptTemplate
 from pydantic import ValidationError
+from timing import SOON
 
 from fm_client import (
     BadRequestError,
@@ -192,7 +193,7 @@ def test_an_abandoned_stream_lets_its_connection_go(server: FaultServer, scripte
     stream = scripted("e", chunked(*words("a", "b", finish=None), end="hold")).stream_chat(HELLO)
     assert next(stream).delta == "a"
     stream.close()
-    assert server.disconnected.wait(5)
+    assert server.disconnected.wait(SOON)
 
 
 async def test_an_abandoned_async_stream_lets_its_connection_go(server: FaultServer, scripted: Scripted) -> None:

@@ -13,6 +13,7 @@ from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.tools import FunctionTool
 from llama_index.core.workflow import JsonSerializer
 
+from fm_client import ToolArgumentsError
 from fm_workspace import Workspace
 from llamaindex_fm import FoundationModelLLM
 
@@ -104,7 +105,7 @@ def test_a_call_with_broken_arguments_is_never_run(caller: Any, scripted: Script
     llm = scripted("e", calls(arguments))
     answer = caller.run(llm, "chat_with_tools", [TOOL], "go")
     assert answer.message.blocks[0].tool_kwargs == arguments
-    with pytest.raises(ValueError, match="'add' are no JSON object"):
+    with pytest.raises(ToolArgumentsError, match="'add' are no JSON object"):
         llm.get_tool_calls_from_response(answer, error_on_no_tool_call=False)
 
 

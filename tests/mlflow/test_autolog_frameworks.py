@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
+import os
+import subprocess
+import sys
 import warnings
-from collections.abc import AsyncIterable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator
 from typing import Any
 
 import mlflow
@@ -94,6 +98,7 @@ LLAMA_INDEX: dict[str, Callable[[], Any]] = {
     "complete": lambda: llm().complete("Hi"),
     "acomplete": lambda: llm().acomplete("Hi"),
     "stream_complete": lambda: llm().stream_complete("Hi"),
+    "astream_complete": lambda: llm().astream_complete("Hi"),
 }
 
 
@@ -188,10 +193,100 @@ def test_embeddings_of_llama_index_count_all_their_batches_once(llama_index: Any
     assert 2 * BATCHES == span.attributes["mlflow.chat.tokenUsage"]["input_tokens"]
 
 
-def test_a_stream_whose_span_llama_index_ends_too_soon_is_recorded_beside_it(llama_index: Any, traces: Traces) -> None:
-    finish(llm().astream_complete("Hi"))
-    used = [span for span in traces.all() if "mlflow.chat.tokenUsage" in span.attributes]
-    assert 1 == len(used) and used[0].attributes["fm.time_to_first_token"] > 0
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["where it was asked for", "in a task of its own"])
+def test_the_span_of_an_async_stream_is_a_child_of_the_one_around_it(
+    llama_index: Any, traces: Traces, elsewhere: bool
+) -> None:
+    async def ask() -> None:
+        with mlflow.start_span("asks"):
+            pieces = await llm().astream_complete("Hi")
+            await (asyncio.create_task(_afinish(pieces)) if elsewhere else _afinish(pieces))
+
+    asyncio.run(ask())
+    (parent,), (child,) = traces.named("asks"), [span for span in traces.all() if "fm.requests" in span.attributes]
+    assert (2, parent.span_id) == (len(traces.all()), child.parent_id)
+    check_completed(child, traces, streamed=True)
+
+
+def test_an_engine_that_streams_async_is_one_trace_to_its_end(llama_index: Any, traces: Traces) -> None:
+    """Left to MLflow, it is never recorded at all."""
+    from llama_index.core import Document, VectorStoreIndex
+
+    index = VectorStoreIndex.from_documents([Document(text="BGE vectors have length 1.")], embed_model=embedding())
+    engine = index.as_query_engine(llm=llm(), streaming=True, use_async=True)
+
+    async def ask() -> str:
+        answer = await engine.aquery("Which vectors have length 1?")
+        return "".join([text async for text in answer.async_response_gen()])
+
+    before = {span.trace_id for span in traces.all()}
+    said = asyncio.run(ask())
+    (trace_id,) = {span.trace_id for span in traces.all()} - before
+    spans = [span for span in traces.all() if span.trace_id == trace_id]
+    (root,) = [span for span in spans if span.parent_id is None]
+    (asked,) = [span for span in spans if "fm.time_to_first_token" in span.attributes]
+    assert ("RetrieverQueryEngine.aquery", "OK", said) == (root.name, root.status.status_code.value, root.outputs)
+    assert root.end_time_ns >= asked.end_time_ns and "databricks" == asked.attributes["mlflow.llm.provider"]
+
+
+@pytest.mark.parametrize("way", ["stream_complete", "astream_complete"])
+def test_a_stream_that_is_left_early_says_at_least_which_endpoint_was_asked(
+    llama_index: Any, traces: Traces, way: str
+) -> None:
+    """LlamaIndex ends the span before the call knows that it is over."""
+
+    async def leave() -> None:
+        pieces: Any = LLAMA_INDEX[way]()
+        if way == "stream_complete":
+            next(pieces)
+            pieces.close()
+        else:
+            pieces = await pieces
+            await anext(pieces)
+            await pieces.aclose()
+            del pieces  # LlamaIndex leaves ours for the garbage collector to close
+            gc.collect()
+            await asyncio.sleep(0.05)
+
+    asyncio.run(leave())
+    found = traces.only().attributes
+    assert (CHAT, "databricks") == (found["fm.endpoint"], found["mlflow.llm.provider"])
+
+
+def test_without_our_tracing_mlflow_is_as_it_was(llama_index: Any) -> None:
+    from mlflow.llama_index.tracer import StreamResolver
+
+    async def pieces() -> AsyncGenerator[int, None]:
+        yield 1
+
+    stream = pieces()
+    assert StreamResolver().is_streaming_result(stream)
+    mlflow_fm.autolog(disable=True)
+    assert not StreamResolver().is_streaming_result(stream)
+
+
+IN_EITHER_ORDER = """
+import asyncio, mlflow, mlflow_fm, warnings
+warnings.simplefilter("ignore")
+{first}
+{second}
+from llamaindex_fm import FoundationModelLLM
+async def ask():
+    return [piece async for piece in await FoundationModelLLM({model!r}, host="local").astream_complete("Hi")]
+asyncio.run(ask())
+(trace,) = mlflow.MlflowClient().search_traces(["0"])
+print([span.name for span in trace.data.spans], trace.info.token_usage["output_tokens"] > 0)
+"""
+OURS, THEIRS = "mlflow_fm.autolog()", "mlflow.llama_index.autolog(silent=True)"
+
+
+@pytest.mark.parametrize(("first", "second"), [(OURS, THEIRS), (THEIRS, OURS)], ids=["ours first", "theirs first"])
+def test_which_of_the_two_is_switched_on_first_makes_no_difference(traces: Traces, first: str, second: str) -> None:
+    pytest.importorskip("llama_index.core")
+    code = IN_EITHER_ORDER.format(first=first, second=second, model=CHAT)
+    where = os.environ | {"MLFLOW_TRACKING_URI": mlflow.get_tracking_uri()}
+    ran = subprocess.run([sys.executable, "-c", code], env=where, capture_output=True, text=True, check=False)
+    assert (0, "['FoundationModelLLM.astream_complete'] True") == (ran.returncode, ran.stdout.strip()), ran.stderr
 
 
 @pytest.mark.parametrize("way", [*LANGCHAIN, *LLAMA_INDEX])

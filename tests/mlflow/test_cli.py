@@ -19,6 +19,7 @@ from deployments_api import CHAT, GTE, user
 from mlflow.deployments import BaseDeploymentClient
 from mlflow.deployments.cli import commands
 from mlflow.exceptions import MlflowException
+from timing import SOON
 
 import fm_client
 import mlflow_fm
@@ -92,7 +93,7 @@ def test_run_local_serves_until_it_is_interrupted(installed: dict[str, str], int
             with Client(host=found[1], token=found[2]) as fm:
                 assert fm.chat("served", "Hi").text
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0, process.stderr.read()
+        assert process.wait(SOON) == 0, process.stderr.read()
     assert found is not None, lines
 
 

@@ -13,7 +13,6 @@ from mlflow.exceptions import MlflowException
 
 import fm_client
 from fm_client import FMError
-from mlflow_fm import FoundationModelDeploymentClient
 from mlflow_fm._errors import DeploymentError, mlflow_error
 
 LATER = {"retry_after": "120"}  # longer than the core waits, so that it raises at once
@@ -128,7 +127,3 @@ def test_no_error_shows_the_token(server: FaultServer, ask: Asked) -> None:
         ask.predict(client_of(server), endpoint="e", inputs=user("Hi"))
     shown = repr(caught.value) + str(caught.value) + caught.value.serialize_as_json() + repr(vars(caught.value))
     assert "token-for-tests" not in shown
-
-
-def _of(server: FaultServer) -> FoundationModelDeploymentClient:
-    return FoundationModelDeploymentClient(server.host.replace("http://", "fm://"))

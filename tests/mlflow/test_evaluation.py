@@ -116,6 +116,29 @@ def test_a_judge_made_from_instructions_takes_no_endpoint_but_a_databricks_model
     assert "Hello!" in server.seen[-1].body.decode()
 
 
+def test_a_metric_that_a_model_judges_asks_its_endpoint_through_the_target(
+    judge: str, asked: list[ObservedCall], server: FaultServer
+) -> None:
+    import pandas as pd
+
+    server.script("/v1/chat/completions", reply(200, chat("score: 4\njustification: it is much the same")))
+    metric = mlflow.metrics.genai.answer_similarity(model=judge)
+    found = metric(predictions=pd.Series(["a"]), inputs=pd.Series(["b"]), targets=pd.Series(["c"]))
+    assert ([4], ["it is much the same"]) == (found.scores, found.justifications)
+    assert [(JUDGE,)] == [call.models for call in asked]
+
+
+def test_an_endpoint_that_is_evaluated_is_asked_through_the_target(judge: str, asked: list[ObservedCall]) -> None:
+    import pandas as pd
+
+    data = pd.DataFrame({"inputs": ["Hi", "Ho"], "truth": [json.dumps(VERDICT), "else"]})
+    with mlflow.start_run():
+        metrics = [mlflow.metrics.exact_match()]
+        result = mlflow.models.evaluate(judge, data, targets="truth", extra_metrics=metrics)
+    assert 0.5 == result.metrics["exact_match/v1"]
+    assert [(JUDGE,)] * 2 == [call.models for call in asked]
+
+
 def test_a_scheme_of_our_own_is_no_judge(judge: str) -> None:
     with pytest.raises(MlflowException, match="No suitable adapter"):
         scorers(judge.replace("endpoints", "fm"))["guidelines"](inputs={"q": "Hi"}, outputs="Hello!")

@@ -10,11 +10,12 @@ from itertools import count
 from typing import Any
 
 import pytest
-from fault_lab import CANARY, Lab, eventually
+from fault_lab import CANARY, Lab
 from fault_server import DONE, Answer, chat, chunked, delta, event, reply, reset, words
 from matrix import ENDPOINT, FINE, GOOD, Outcome, Row, good
 from matrix_http import EXPIRED, HTML, LIMIT, LIMITED
 from matrix_streams import BROKEN_STREAMS
+from timing import eventually
 
 from fm_client import (
     APIConnectionError,
@@ -242,7 +243,7 @@ def leaving(rig: Rig, way: Way) -> None:
     rig.lab.server.script(ENDPOINT, HELD[way.kind])
     rig.lab.expect(1)
     rig.begin(model, way)()
-    assert eventually(rig.lab.server.disconnected.is_set, within=1.0)
+    assert eventually(rig.lab.server.disconnected.is_set)
     rig.lab.check()
     rig.play(Row("S10", "afterwards", (good,), Outcome(1)), way, model)
 

@@ -9,11 +9,10 @@ import asyncio
 import logging
 import os
 import threading
-import time
 import traceback
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +21,13 @@ from typing import Any
 import pytest
 from fault_server import FaultServer
 from matrix import ENDPOINT, Answered, Kind, Outcome, Row, ask, ask_async, verify
+from timing import eventually
 
 from fm_client import APIError, AsyncClient, Client
 
 CANARY = "canary-token-for-tests"
 SECRETS = (CANARY, b64encode(f"me:{CANARY}".encode()).decode())
 """The canary, and as it is sent together with a client's id."""
-SETTLING = 3.0
-"""Seconds for sockets and threads of the server, which close on their own time, to be gone."""
 TESTS = str(Path(__file__).resolve().parents[1])
 
 
@@ -159,14 +157,6 @@ class Census:
     def regained(self) -> bool:
         now = self.now()
         return now.files <= self.files and now.threads <= self.threads
-
-
-def eventually(fact: Callable[[], bool], within: float = SETTLING) -> bool:
-    """Whether `fact` comes true in time."""
-    end = time.monotonic() + within
-    while not fact() and time.monotonic() < end:
-        time.sleep(0.002)
-    return fact()
 
 
 def exposed(error: BaseException, seen: set[int] | None = None) -> str:

@@ -6,10 +6,11 @@ import json
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
+
+from timing import HELD, SOON
 
 Answer = Callable[["Connection"], bool]
 """Writes to the connection; returns whether it stays open for a further request."""
@@ -199,7 +200,7 @@ def chunked(*pieces: bytes | float, end: str = "ok", content_type: str = "text/e
         connection.write(head(200, headers))
         for piece in pieces:
             if isinstance(piece, (int, float)):
-                time.sleep(piece)
+                connection.wait(piece)
             elif piece:
                 connection.write(b"%x\r\n%s\r\n" % (len(piece), piece))
         if end == "ok":
@@ -207,7 +208,7 @@ def chunked(*pieces: bytes | float, end: str = "ok", content_type: str = "text/e
         elif end == "reset":
             connection.reset()
         elif end == "hold":
-            connection.wait(10)
+            connection.wait(HELD)
         return end == "ok"
 
     return answer
@@ -259,7 +260,7 @@ def raw(*pieces: bytes | float, end: str = "close") -> Answer:
         if end == "reset":
             connection.reset()
         elif end == "hold":
-            connection.wait(10)
+            connection.wait(HELD)
         return end == "keep"
 
     return answer
@@ -279,6 +280,20 @@ def either(choose: Callable[[Seen], Answer], server: FaultServer) -> Answer:
         return choose(request)(connection)
 
     return answer
+
+
+def meeting(count: int) -> Answer:
+    """Answers when so many requests are there at the same time, and fails if they do not come together."""
+    barrier = threading.Barrier(count)
+
+    def answered(connection: Connection) -> bool:
+        try:
+            barrier.wait(SOON)
+        except threading.BrokenBarrierError:
+            return reply(400, "the others did not come")(connection)
+        return reply(200, chat("met"))(connection)
+
+    return answered
 
 
 def event(data: Any, newline: bytes = b"\n") -> bytes:

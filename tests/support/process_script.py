@@ -76,8 +76,8 @@ def beside_a_loop(client: AsyncClient) -> int:
         return (await client.chat("ep", str(number))).text != str(number)
 
     there = [asyncio.run_coroutine_threadsafe(one(number), loop) for number in range(50)]
-    found = wrong(client, "chat", 1_000, 50) + sum(job.result(20) for job in there)
-    asyncio.run_coroutine_threadsafe(client.aclose(), loop).result(5)
+    found = wrong(client, "chat", 1_000, 50) + sum(job.result(60) for job in there)
+    asyncio.run_coroutine_threadsafe(client.aclose(), loop).result(60)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()

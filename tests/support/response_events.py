@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 JSON = dict[str, Any]
+CITED = {"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 1, "index": 0}
 USAGE = {
     "input_tokens": 5,
     "input_tokens_details": {"cached_tokens": 3},
@@ -138,6 +139,20 @@ REPLAYS: dict[str, list[dict[str, Any]]] = {
     "reasoning between calls": [reasoning(), call(), reasoning("ho", "rs_2"), call("g", "{}", "2")],
     "raw reasoning": [{**reasoning(""), "content": [{"type": "reasoning_text", "text": "x"}]}, message("a")],
     "search, message": [search(), message("a", annotations=[{"type": "url_citation", "url": "u"}])],
+    "message, then search": [message("a"), search(), message("b", "msg_2")],
+    "message with sources, then search": [message("a", annotations=[CITED]), search(), message("b", "msg_2")],
+    "sources of both messages": [
+        message("a", annotations=[CITED]),
+        call(),
+        result(),
+        message("b", "msg_2", annotations=[CITED, {**CITED, "url": "v"}]),
+    ],
+    "plain messages": [message("a"), message("b", "msg_2"), call()],
+    "plain messages with sources": [
+        message("a", annotations=[CITED]),
+        message("b", "msg_2", annotations=[{**CITED, "url": "v"}]),
+    ],
+    "phases": [{**message("a"), "phase": "commentary"}, call(), result(), {**message("b", "msg_2"), "phase": "final"}],
     "an agent's steps": [message("I look"), call(), result(), message("4 it is", "msg_2")],
     "parallel steps": [call(), call("g", "{}", "2"), result(), result("5", "2"), message("9")],
     "two messages": [reasoning(), message("a"), message("b", "msg_2")],

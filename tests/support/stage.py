@@ -26,9 +26,12 @@ class Stage:
         self.context = Context(settings, clock=lambda: self.time, now=lambda: 1.7e9, jitter=lambda: 1.0)
 
     def run(self, flow: Flow[Any]) -> Any:
-        command = next(flow)
+        command: Any = None
         while True:
             try:
+                if command is None:
+                    command = next(flow)
+                    continue
                 if isinstance(command, Token):
                     command = flow.send("token-for-tests")
                     continue

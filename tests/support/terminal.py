@@ -12,8 +12,9 @@ import sys
 import time
 from typing import Self
 
+from timing import wait_until_it_waits
+
 SECONDS = 40.0
-SETTLING = 0.4
 # A program started in a session of its own gets the terminal that it opens first: without it Ctrl-C sends no signal.
 LAUNCH = "import os, sys; os.close(os.open(os.ttyname(0), os.O_RDWR)); os.execv(sys.argv[1], sys.argv[1:])"
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -65,8 +66,8 @@ class Terminal:
         self.expect(text)
 
     def interrupt(self) -> None:
-        """Press Ctrl-C, once the program waits: Python does not notice a signal that comes just before it does."""
-        time.sleep(SETTLING)
+        """Press Ctrl-C, once the program waits."""
+        wait_until_it_waits(self.process.pid)
         self.type("\x03")
 
     def finish(self, seconds: float = SECONDS) -> int:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from vendor_clouds import ACCESS_KEY, PROJECT, REGION, Bedrock, Vertex, VertexClaude, service_account
 from vendor_fakes import AI21, Anthropic, Cohere
 from vendor_server import KEY, VendorServer
 from workspace_api import Api
+
+from fm_workspace._litellm import imported
 
 TOOL = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}}
 MODELS = {
@@ -27,7 +31,23 @@ MODELS = {
     ("ai21labs", "chat"): "jamba-1.5-large",
     ("ai21labs", "completions"): "j2-ultra",
 }
+DIRECT = ("ai21labs", "cohere")
+"""Asked without litellm."""
 SERVERS: dict[str, type[VendorServer]] = {server.name: server for server in (Anthropic, Cohere, Bedrock, Vertex, AI21)}
+
+
+def playing(name: str) -> VendorServer:
+    """The server that plays a vendor, if this environment can ask that vendor."""
+    if name not in DIRECT:
+        need_litellm()
+    return SERVERS[name]()
+
+
+def need_litellm() -> None:
+    """Import litellm before the clock of a request runs, for it takes seconds; skip where it is not installed."""
+    if importlib.util.find_spec("litellm") is None:
+        pytest.skip("litellm is not installed here: make test-providers")
+    imported()
 
 
 @functools.cache
@@ -46,7 +66,7 @@ def config(server: VendorServer, key: str = KEY) -> dict[str, Any]:
         keys = {"aws_access_key_id_plaintext": ACCESS_KEY, "aws_secret_access_key_plaintext": key}
         return {"amazon_bedrock_config": {"aws_region": REGION, "bedrock_provider": "Anthropic", **keys}}
     if isinstance(server, (Vertex, VertexClaude)):
-        account = service_account(server, private_key())
+        account = service_account(private_key())
         place = {"project_id": PROJECT, "region": REGION}
         return {"google_cloud_vertex_ai_config": {**place, "private_key_plaintext": account}}
     name = server.name
@@ -59,8 +79,14 @@ def model(server: VendorServer, task: str = "chat", key: str = KEY, name: str | 
     return {"name": "served", "external_model": {**external, **config(server, key)}}
 
 
+def urls(server: VendorServer) -> dict[str, str]:
+    """The addresses that lead to `server`: that of its models, and that of its login."""
+    login = {"google": server.url} if isinstance(server, (Vertex, VertexClaude)) else {}
+    return {server.name: server.url + ("/studio/v1" if isinstance(server, AI21) else ""), **login}
+
+
 def connected(start: Callable[..., Api], server: VendorServer, task: str = "chat", **more: Any) -> Api:
     """A workspace with the endpoint `ext`, which `server` answers."""
-    api = start(provider_urls={server.name: server.url + ("/studio/v1" if isinstance(server, AI21) else "")})
+    api = start(provider_urls=urls(server))
     api.created("ext", model(server, task, **more))
     return api

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +20,9 @@ ACCESS_KEY = "AKIAKEYFORTESTS00000"
 REGION = "eu-test-1"
 PROJECT = "project-for-tests"
 TOKEN = "ya29.token-for-tests"
+ACCOUNT = f"tests@{PROJECT}.iam.gserviceaccount.com"
+GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+TOKEN_URI = "https://oauth2.googleapis.com/token"
 STREAM = {"Content-Type": "application/vnd.amazon.eventstream"}
 
 
@@ -140,8 +145,10 @@ class Vertex(VendorServer):
         """The token page is no model."""
         if asked.path != "/token":
             return super().respond(asked)
-        assertion = parse_qs(asked.raw.decode())["assertion"][0]
-        assert assertion.count(".") == 2, "a signed JWT"
+        self.seen.append(asked)
+        form = {name: values[0] for name, values in parse_qs(asked.raw.decode()).items()}
+        if form.get("grant_type") != GRANT or not is_claim(form.get("assertion", "")):
+            return Said(400, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."}, JSON)
         return Said(200, {"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"}, JSON)
 
     def refusal(self, asked: Asked) -> Said | None:
@@ -216,15 +223,32 @@ class VertexClaude(Anthropic):
         return {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "content": []}
 
 
-def service_account(server: VendorServer, private_key: str) -> str:
-    """The key file of a service account that gets its tokens from `server`."""
+def is_claim(assertion: str) -> bool:
+    """Whether it is the claim of the tests' account to Google, signed with its key and as good as new."""
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    from vendor_api import private_key
+
+    head, claim, signature = (base64.urlsafe_b64decode(part + "==") for part in assertion.split("."))
+    public: Any = load_pem_private_key(private_key().encode(), None).public_key()
+    public.verify(signature, assertion.rpartition(".")[0].encode(), PKCS1v15(), SHA256())
+    told, now = json.loads(claim), time.time()
+    assert json.loads(head) == {"alg": "RS256", "typ": "JWT", "kid": "1"}
+    assert (told["iss"], told["aud"]) == (ACCOUNT, TOKEN_URI)
+    assert told["scope"] == "https://www.googleapis.com/auth/cloud-platform"
+    return bool(now - 60 < told["iat"] <= now + 1 and told["exp"] - told["iat"] <= 3600)
+
+
+def service_account(private_key: str) -> str:
+    """The key file of a service account."""
     return json.dumps(
         {
             "type": "service_account",
             "project_id": PROJECT,
             "private_key_id": "1",
             "private_key": private_key,
-            "client_email": f"tests@{PROJECT}.iam.gserviceaccount.com",
-            "token_uri": f"{server.url}/token",
+            "client_email": ACCOUNT,
+            "token_uri": TOKEN_URI,
         }
     )

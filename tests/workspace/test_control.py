@@ -132,6 +132,38 @@ def test_bad_configurations_are_refused(api: Api, entities: list[Any], says: str
     assert "sk-in-the-open" not in answer.text
 
 
+def of_openai(**config: Any) -> dict[str, Any]:
+    return {"external_model": {**EXTERNAL["external_model"], "openai_config": config}}
+
+
+@pytest.mark.parametrize(
+    ("entity", "says"),
+    [
+        (provisioned(name=5), "served_entities.name must be a text"),
+        (provisioned(scale_to_zero_enabled="maybe"), "scale_to_zero_enabled must be true or false"),
+        (provisioned(environment_vars={"A": 1}), "environment_vars must be an object of texts"),
+        (provisioned(max_provisioned_throughput="980"), "max_provisioned_throughput must be a whole number"),
+        (provisioned(min_provisioned_concurrency=True), "min_provisioned_concurrency must be a whole number"),
+        ({"external_model": "gpt-4o"}, "external_model must be an object"),
+        (of_openai(openai_api_key_plaintext={"value": "sk-canary"}), "openai_api_key_plaintext must be a text"),
+        (of_openai(openai_api_key_plaintext="sk-canary\n"), "openai_api_key_plaintext must be a text of one line"),
+        (of_openai(openai_api_key_plaintext=["sk-canary"]), "openai_api_key_plaintext must be a text"),
+        (of_openai(openai_organization="a\r\nx-evil: 1"), "openai_organization must be a text of one line"),
+        (of_openai(openai_deployment_name=7), "openai_deployment_name must be a text"),
+    ],
+)
+def test_fields_of_another_kind_are_refused_when_they_are_configured(api: Api, entity: Any, says: str) -> None:
+    answer = api.create("refused", entity)
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert says in answer.json()["message"]
+    assert "sk-canary" not in answer.text
+
+
+def test_a_field_that_is_null_counts_as_not_given_and_a_switch_may_be_text(api: Api) -> None:
+    entity = provisioned(name=None, environment_vars=None, scale_to_zero_enabled="False", external_model=None)
+    assert api.create("with-nulls", entity).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("routes", "says"),
     [

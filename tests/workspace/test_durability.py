@@ -16,6 +16,8 @@ import httpx
 import pytest
 from workspace_api import CONTROL, provisioned
 
+from fm_workspace import Workspace, _database
+
 TOKEN = "token-for-tests"
 SERVE = """
 import sys
@@ -87,3 +89,24 @@ def test_every_acknowledged_write_survives_kill_9(tmp_path: Path, monkeypatch: p
         assert set(acknowledged) - found == set()
         value = http.get("/api/2.0/secrets/get", params={"scope": "kept", "key": secrets[0]["key"]})
         assert value.status_code == 200
+
+
+def test_a_state_file_has_one_workspace_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two would undo each other's changes, since each has the endpoints in memory."""
+    monkeypatch.setenv("FM_WORKSPACE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(_database, "BUSY_SECONDS", 0.1)
+    state = tmp_path / "state.db"
+    with served(state), pytest.raises(ValueError, match=r"state\.db is in use by another workspace"):
+        Workspace.start(state=state)
+    with Workspace.start(state=state), pytest.raises(ValueError, match="in use by another workspace"):
+        Workspace.start(state=state)
+    Workspace.start(state=state).stop()
+
+
+def test_a_file_of_another_kind_is_left_alone(tmp_path: Path) -> None:
+    other = tmp_path / "notes.txt"
+    other.write_text("not a state file")
+    other.chmod(0o644)
+    with pytest.raises(ValueError, match=r"notes\.txt is no state file"):
+        Workspace.start(state=other)
+    assert (other.read_text(), other.stat().st_mode & 0o777) == ("not a state file", 0o644)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from timing import HELD, SOON
 from workspace_api import CHAT, CONTROL, Api
 
 from fm_workspace import Limits
@@ -46,7 +47,7 @@ def connections(api: Api, number: int, first: bytes) -> Iterator[list[socket.soc
 
 def ended(connection: socket.socket) -> bytes:
     """What comes until the server closes."""
-    connection.settimeout(10)
+    connection.settimeout(SOON)
     pieces = []
     try:
         while piece := connection.recv(65_536):
@@ -58,23 +59,19 @@ def ended(connection: socket.socket) -> bytes:
 
 @pytest.mark.parametrize("first", [b"", b"POST ", b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "], ids=len)
 def test_slow_heads_are_cut_off_and_hold_up_nobody(start: Start, first: bytes) -> None:
-    api = start(limits=Limits(read_seconds=1))
+    patient, api = start(limits=Limits(read_seconds=HELD)), start(limits=Limits(read_seconds=1))
+    with connections(patient, 100, first):
+        assert patient.text(CHAT, "Hello"), "the others are not waited for"
     with connections(api, 100, first) as slow:
-        began = time.monotonic()
-        assert api.text(CHAT, "Hello")
-        assert time.monotonic() - began < 0.9, "the others were not waited for"
         assert {ended(each) for each in slow} == {b""}
 
 
 def test_a_dribble_is_cut_off_as_silence_is(start: Start) -> None:
     api = start(limits=Limits(read_seconds=1))
-    with connections(api, 1, b"GET / HTTP/1.1\r\n") as (slow,):
-        began = time.monotonic()
-        with pytest.raises(OSError, match="."):
-            for number in range(200):
-                slow.sendall(b"X-%d: y\r\n" % number)
-                time.sleep(0.05)
-        assert time.monotonic() - began < 5
+    with connections(api, 1, b"GET / HTTP/1.1\r\n") as (slow,), pytest.raises(OSError, match="."):
+        for number in range(100):  # for five seconds
+            slow.sendall(b"X-%d: y\r\n" % number)
+            time.sleep(0.05)
 
 
 def test_the_second_request_of_a_connection_must_arrive_in_time_too(start: Start) -> None:
@@ -178,8 +175,8 @@ def test_more_connections_than_it_takes_are_told_to_come_back(start: Start) -> N
 
 
 def when(ask: Callable[[], Any], fits: Callable[[Any], bool]) -> Any:
-    """The first answer that fits, within ten seconds."""
-    until = time.monotonic() + 10
+    """The first answer that fits."""
+    until = time.monotonic() + SOON
     while not fits(answer := ask()):
         assert time.monotonic() < until, answer
         time.sleep(0.02)

@@ -11,9 +11,10 @@ from urllib.parse import parse_qs
 
 import pytest
 from vendor_api import TOOL, connected, model
+from vendor_azure import Azure, azure
 from vendor_clouds import Bedrock, Vertex
 from vendor_fakes import AI21, Anthropic
-from vendor_server import ANSWER_TOKENS, JSON, KEY, PROMPT_TOKENS, Asked, Said, Turn, VendorServer
+from vendor_server import ANSWER_TOKENS, KEY, PROMPT_TOKENS, VendorServer
 from workspace_api import Api
 
 from fm_workspace import Workspace
@@ -70,48 +71,6 @@ def test_a_key_that_a_provider_quotes_is_not_shown(start: Start, ai21: AI21) -> 
     assert answer.status_code == 401
     assert "quote" not in answer.text
     assert "**********" in answer.text
-
-
-class Azure(VendorServer):
-    """Azure OpenAI behind Entra ID: a token page, and a deployment that wants its token."""
-
-    name = "openai"
-
-    def error(self, status: int, message: str) -> Any:
-        return {"error": {"code": str(status), "message": message}}
-
-    def refusal(self, asked: Asked) -> Said | None:
-        given = asked.headers.get("authorization")
-        return None if given == "Bearer token-of-entra" else Said(401, self.error(401, f"wrong: {given}"), JSON)
-
-    def respond(self, asked: Asked) -> Said:
-        if "/oauth2/v2.0/token" not in asked.path:
-            return super().respond(asked)
-        self.seen.append(asked)
-        form = parse_qs(asked.raw.decode())
-        if form["client_secret"] != [KEY]:
-            return Said(401, {"error": "invalid_client", "error_description": f"not {form['client_secret'][0]}"}, JSON)
-        return Said(200, {"access_token": "token-of-entra", "expires_in": 3600, "token_type": "Bearer"}, JSON)
-
-    def turn(self, asked: Asked) -> Turn:
-        return Turn(asked.body["messages"][-1]["content"])
-
-    def answer(self, asked: Asked, turn: Turn) -> Said:
-        message = {"role": "assistant", "content": "".join(turn.words)}
-        return Said(200, {"id": "z-1", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}, JSON)
-
-
-def azure(server: Azure, secret: str = KEY, **more: Any) -> dict[str, Any]:
-    config = {
-        "openai_api_type": "azuread",
-        "openai_api_base": server.url,
-        "openai_deployment_name": "mine",
-        "microsoft_entra_tenant_id": "tenant",
-        "microsoft_entra_client_id": "client",
-        "microsoft_entra_client_secret_plaintext": secret,
-        **more,
-    }
-    return {"external_model": {"name": "gpt-4o", "provider": "openai", "task": "llm/v1/chat", "openai_config": config}}
 
 
 def test_azure_is_called_with_a_token_of_entra_fetched_once(start: Start) -> None:
@@ -190,8 +149,9 @@ def _without_keys(config: dict[str, Any]) -> dict[str, Any]:
         {"type": "external_account", "credential_source": {"executable": {"command": "a-command-of-somebody-else"}}},
         {"type": "authorized_user", "client_email": "x", "private_key": "y", "token_uri": "https://example.com"},
         {"type": "service_account", "client_email": "x", "private_key": "y", "token_uri": "http://169.254.169.254/"},
+        {"type": "service_account", "client_email": "x", "private_key": "y", "token_uri": "https://example.com/token"},
     ],
-    ids=["text", "program", "user", "metadata"],
+    ids=["text", "program", "user", "metadata", "stranger"],
 )
 def test_a_key_file_that_leads_elsewhere_is_refused(start: Start, account: Any) -> None:
     """Google's key files may name programs to run and addresses to ask."""

@@ -143,6 +143,16 @@ def test_a_reference_is_resolved_from_its_scope_before_the_environment(
     assert api.query("ext", {"messages": [{"role": "user", "content": "Hi"}]}).status_code == 401
 
 
+def test_a_key_with_a_line_break_is_said_to_be_one_and_not_shown(start: Start) -> None:
+    api = start()
+    api.created("ext", referring("http://127.0.0.1:9"))
+    put(api, "prod", "key", "canary-for-tests\n")
+    answer = api.query("ext", {"messages": [{"role": "user", "content": "Hi"}]})
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert "openai cannot be asked" in answer.json()["message"]
+    assert "canary-for-tests" not in answer.text
+
+
 def test_secrets_and_literal_keys_survive_a_restart_and_still_work(start: Start, tmp_path: Path) -> None:
     provider, file = start(), tmp_path / "state.db"
     first = start(state=file)
@@ -183,8 +193,9 @@ def test_state_log_and_key_are_their_owners_alone(start: Start, tmp_path: Path, 
     file = tmp_path / "state.db"
     file.touch(mode=0o644)
     put(start(state=file), "prod", "key")
-    paths = [file, tmp_path / "state.db-wal", tmp_path / "state.db-shm", home / "key"]
-    assert [stat.filemode(path.stat().st_mode) for path in paths] == ["-rw-------"] * 4
+    paths = [file, tmp_path / "state.db-wal", home / "key"]
+    assert sorted(tmp_path.glob("state.db*")) == sorted(paths[:2])
+    assert [stat.filemode(path.stat().st_mode) for path in paths] == ["-rw-------"] * 3
     assert stat.filemode(home.stat().st_mode) == "drwx------"
 
 

@@ -110,6 +110,29 @@ def test_a_limit_with_a_principal_is_one_for_that_principal(api: Api, limit: Any
     assert found == statuses
 
 
+def test_a_limit_for_a_group_or_a_principal_counts_their_queries_alone(api: Api) -> None:
+    def limit(key: str, principal: str) -> dict[str, Any]:
+        return {"key": key, "principal": principal, "calls": 2, "renewal_period": "minute"}
+
+    limits = [limit("user_group", "admins"), limit("service_principal", "robot")]
+    name = api.created("counted-apart", ai_gateway={"rate_limits": limits})
+    path = f"/serving-endpoints/{name}/invocations"
+    ada, robot = api.workspace.issue_token("ada"), api.workspace.issue_token("robot")
+    assert [asked_as(api, ada, "POST", path, HELLO).status_code for _ in range(4)] == [200] * 4
+    assert [asked_as(api, robot, "POST", path, HELLO).status_code for _ in range(3)] == [200, 200, 429]
+    admins = [api.workspace.issue_token(user, "admin") for user in ("eve", "bob", "kim")]
+    assert [asked_as(api, admin, "POST", path, HELLO).status_code for admin in admins] == [200, 200, 429]
+
+
+def test_a_limit_that_names_a_user_comes_in_place_of_the_one_for_every_user(api: Api) -> None:
+    every = {"key": "user", "calls": 1, "renewal_period": "minute"}
+    name = api.created("with-exception", ai_gateway={"rate_limits": [every, {**every, "principal": "ada", "calls": 3}]})
+    path = f"/serving-endpoints/{name}/invocations"
+    ada, bob = api.workspace.issue_token("ada"), api.workspace.issue_token("bob")
+    assert [asked_as(api, ada, "POST", path, HELLO).status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert [asked_as(api, bob, "POST", path, HELLO).status_code for _ in range(2)] == [200, 429]
+
+
 def test_tokens_that_were_reserved_and_not_used_are_given_back(api: Api) -> None:
     limit = {"key": "endpoint", "tokens": 1_000, "renewal_period": "minute"}
     name = api.created("credited", ai_gateway={"rate_limits": [limit]})

@@ -6,9 +6,9 @@ Cohere is asked directly, the others through litellm, which is not in the develo
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,13 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vendor_api import MODELS, SERVERS, TOOL, connected, model, private_key
+from vendor_api import MODELS, TOOL, connected, model, need_litellm, playing, private_key, urls
 from vendor_clouds import VertexClaude
 from vendor_fakes import CACHED, SIGNATURE
 from vendor_server import ANSWER_TOKENS, KEY, PROMPT_TOKENS, VendorServer
 from workspace_api import CONTROL, Api
-
-from fm_workspace._litellm import imported
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # litellm's warnings are not ours to mend
 Start = Callable[..., Api]
@@ -35,20 +33,6 @@ def vendor(request: pytest.FixtureRequest) -> Iterator[VendorServer]:
     """Each vendor in turn."""
     with playing(request.param) as server:
         yield server
-
-
-def playing(name: str) -> VendorServer:
-    """The server that plays a vendor, if this environment can ask that vendor."""
-    if name != "cohere":
-        need_litellm()
-    return SERVERS[name]()
-
-
-def need_litellm() -> None:
-    """Import litellm before the clock of a request runs, for it takes seconds; skip where it is not installed."""
-    if importlib.util.find_spec("litellm") is None:
-        pytest.skip("litellm is not installed here: make test-providers")
-    imported()
 
 
 def asks(text: str, **more: Any) -> dict[str, Any]:
@@ -238,29 +222,33 @@ def test_an_answer_that_is_none_is_a_502(start: Start, vendor: VendorServer) -> 
     assert answer.json()["external_model_provider"] == vendor.name
 
 
-def test_a_stream_that_ends_early_says_so(start: Start, vendor: VendorServer) -> None:
-    if vendor.name == "google-cloud-vertex-ai":
-        pytest.skip("litellm makes up both finish reason and usage for such a stream of Vertex AI: docs/workspace.md")
-    api = connected(start, vendor)
-    with api.http.stream("POST", "/serving-endpoints/ext/invocations", json=asks("cut", stream=True)) as answer:
-        lines = [line for line in answer.iter_lines() if line]
-    assert json.loads(lines[-1].removeprefix("data: "))["error_code"] == "EXTERNAL_MODEL_ERROR"
+@pytest.mark.parametrize("task", ["chat", "completions"])
+def test_a_stream_that_ends_early_says_so(start: Start, vendor: VendorServer, task: str) -> None:
+    """Whatever the vendor's answer speaks of: only its own wire says that it is over."""
+    ends_early(connected(start, vendor, task), task)
+
+
+def test_a_stream_of_a_claude_on_vertex_that_ends_early_says_so(start: Start) -> None:
+    need_litellm()
+    with VertexClaude() as server:
+        ends_early(connected(start, server, name="claude-sonnet-4-5@20250929"), "chat")
+
+
+def ends_early(api: Api, task: str) -> None:
+    asked = asks("cut", stream=True) if task == "chat" else {"prompt": "cut", "stream": True}
+    with api.http.stream("POST", "/serving-endpoints/ext/invocations", json=asked) as answer:
+        lines = [json.loads(line.removeprefix("data: ")) for line in answer.iter_lines() if line]
+    assert lines[-1]["error_code"] == "EXTERNAL_MODEL_ERROR"
+    assert re.search("ended (without a finish reason|before a finish_reason)", lines[-1]["message"])
+    assert [choice for line in lines[:-1] for choice in line["choices"] if choice.get("finish_reason")] == []
 
 
 def test_an_unreachable_vendor_is_a_502(start: Start, vendor: VendorServer) -> None:
-    if vendor.name == "google-cloud-vertex-ai":
-        vendor.respond(vendor_token_request())  # its token page answers; the model does not
-    api = start(provider_urls={vendor.name: "http://127.0.0.1:9"})
+    api = start(provider_urls={**urls(vendor), vendor.name: "http://127.0.0.1:9"})
     api.created("ext", model(vendor))
     answer = api.query("ext", asks("Hello"))
     assert answer.status_code == 502, answer.text
     assert "cannot be reached" in answer.json()["external_model_message"]["message"]
-
-
-def vendor_token_request() -> Any:
-    from vendor_server import Asked
-
-    return Asked("/token", {}, None, b"assertion=a.b.c")
 
 
 def test_reasoning_comes_signed_and_goes_back_unchanged(start: Start) -> None:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from timing import SOON
 from workspace_api import CHAT, CONTROL, Api
 
 import fm_workspace
@@ -66,9 +67,12 @@ def test_stop_frees_port_and_thread_and_may_be_called_again(caplog: pytest.LogCa
 
 
 def test_it_starts_quickly() -> None:
-    began = time.perf_counter()
-    with Workspace.start():
-        assert time.perf_counter() - began < 1.5
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        with Workspace.start():
+            seconds.append(time.perf_counter() - began)
+    assert min(seconds) < 1.5
 
 
 def test_many_threads_ask_at_once(api: Api) -> None:
@@ -162,7 +166,7 @@ def test_serve_stands_alone_until_a_signal_and_keeps_its_state(tmp_path: Any, en
             body = {"name": "pt", "config": {"served_entities": [{"entity_name": "a.b.c", "entity_version": "1"}]}}
             httpx.post(f"{host}{CONTROL}", json=body, headers=headers, trust_env=False)
             process.send_signal(ending)
-            process.wait(10)
+            process.wait(SOON)
             assert process.stderr is not None
             assert process.stderr.read() == ""
 
@@ -173,7 +177,7 @@ def _served(state: str) -> subprocess.Popen[str]:
 
 
 def _when_up(url: str, headers: dict[str, str]) -> int:
-    for _ in range(100):
+    for _ in range(400):
         try:
             return httpx.get(url, headers=headers, trust_env=False).status_code
         except httpx.ConnectError:

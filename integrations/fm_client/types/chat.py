@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field, PrivateAttr, field_validator
 
+from .._errors import ToolArgumentsError
 from ._base import JSONObject, WireModel
 from .usage import Served, Usage
 
@@ -41,10 +42,17 @@ class ToolCall(WireModel):
 
     @property
     def args(self) -> JSONObject:
-        """The arguments as an object; a ValueError if the model's text is no JSON object (`{}` if it is empty)."""
-        value = json.loads(self.function.arguments or "{}")
+        """The arguments as an object (`{}` if the text is empty).
+
+        A `ToolArgumentsError` (a ValueError) if the model's text is no JSON object.
+        """
+        text = self.function.arguments
+        try:
+            value = json.loads(text or "{}")
+        except ValueError:
+            value = None
         if not isinstance(value, dict):
-            raise ValueError(f"the arguments of tool call {self.id!r} are JSON, but no object")
+            raise ToolArgumentsError(f"the model's arguments for tool {self.name!r} are no JSON object: {text!r}")
         return value
 
     @property

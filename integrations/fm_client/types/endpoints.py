@@ -214,6 +214,12 @@ class Endpoint(SecretModel):
         return self.served_entities[0].underlying if self.served_entities else None
 
     @property
+    def vendors(self) -> dict[str, str]:
+        """Served entity -> whose model it is (openai, azure, anthropic, …); of external models only."""
+        models = ((entity.name or "", entity.external_model) for entity in self.served_entities)
+        return {name: model.vendor for name, model in models if model}
+
+    @property
     def served_names(self) -> list[str]:
         """The names of the served entities, those on their way first."""
         return list(dict.fromkeys(entity.name for entity in self._newest_first if entity.name))

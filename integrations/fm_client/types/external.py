@@ -195,6 +195,12 @@ class ExternalModel(SecretModel):
     palm_config: PaLMConfig | None = None
 
     @property
+    def vendor(self) -> str:
+        """Whose model it is: the provider, or azure for Azure OpenAI, which the service counts to openai."""
+        kind = self.openai_config.openai_api_type if self.openai_config else None
+        return "azure" if (kind or "").lower().startswith("azure") else self.provider
+
+    @property
     def config(self) -> SecretModel | None:
         """The settings of this model's provider; None if there are none."""
         field = PROVIDER_CONFIGS.get(self.provider)
