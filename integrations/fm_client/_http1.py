@@ -70,8 +70,9 @@ class _Line(Generic[W]):
         return self._idle and bool(self.wire.get_extra_info("is_readable"))
 
     def finished(self) -> bool:
-        """Whether request and answer are over, so that the next ones may come."""
-        if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
+        """Whether request and answer are over, so that the next ones may come: none has come unasked."""
+        over = self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
+        if over and not self._h11.trailing_data[0]:
             self._h11.start_next_cycle()
             self._idle = True
         return self._idle
