@@ -91,14 +91,16 @@ wheel: $(STAMP)  ## Build the wheel into dist/ and check what it holds
 	$(BIN)/python -m build --wheel --no-isolation
 	$(BIN)/python -m pytest tests/test_packaging.py
 
+LOCK = $(VENV)/lock/bin/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --no-annotate --no-header --quiet
+CLIENTS := $(basename $(notdir $(wildcard requirements/clients/*.in)))
 requirements: $(STAMP)  ## Lock the newest allowed versions again
 	$(PYTHON) -m venv $(VENV)/lock
 	$(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check uv
-	$(VENV)/lock/bin/uv pip compile pyproject.toml --extra all --group dev --upgrade --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet \
-	  --output-file requirements/dev.txt
+	$(LOCK) pyproject.toml --extra all --group dev --output-file requirements/dev.txt
+	$(foreach name,$(CLIENTS),$(LOCK) requirements/clients/$(name).in --output-file requirements/clients/$(name).txt &&) true
 	rm -rf $(VENV)/lock
 
 clean:  ## Remove .venv and everything that was built or cached
-	rm -rf $(VENV) $(MLFLOW) .venv-providers .venv-schema .bench build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(MLFLOW) .venv-clients .venv-providers .venv-schema .bench build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

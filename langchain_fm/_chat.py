@@ -86,9 +86,10 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
     ) -> ChatResult:
         model, params = self._call(stop, kwargs)
         with model_errors():
-            began = time.monotonic()
-            response = self.clients.sync.chat(model, _wire(messages, params), **params)
-            return chat_result(response, self._route(response.endpoint, params, began))
+            client, began = self.clients.sync, time.monotonic()
+            response = client.chat(model, _wire(messages, params), **params)
+            left = self._left(client, params, began)
+            return chat_result(response, client.endpoints.route(response.endpoint, left))
 
     async def _agenerate(
         self,
@@ -99,9 +100,10 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
     ) -> ChatResult:
         model, params = self._call(stop, kwargs)
         with model_errors():
-            began = time.monotonic()
-            response = await self.clients.aio.chat(model, _wire(messages, params), **params)
-            return chat_result(response, await self._aroute(response.endpoint, params, began))
+            client, began = self.clients.aio, time.monotonic()
+            response = await client.chat(model, _wire(messages, params), **params)
+            left = self._left(client, params, began)
+            return chat_result(response, await client.endpoints.route(response.endpoint, left))
 
     def _stream(
         self,
@@ -113,8 +115,10 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
         reader = ChunkReader()
         with model_errors():
             model, params = self._stream_call(stop, kwargs)
-            for piece in self.clients.sync.stream_chat(model, _wire(messages, params), **params):
-                route = None if piece.response is None else self._route(piece.endpoint, params)
+            client, route = self.clients.sync, None
+            for piece in client.stream_chat(model, _wire(messages, params), **params):
+                if piece.response is not None:
+                    route = client.endpoints.route(piece.endpoint, self._left(client, params))
                 if (chunk := reader.read(piece, route)) is not None:
                     if run_manager:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -130,8 +134,10 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
         reader = ChunkReader()
         with model_errors():
             model, params = self._stream_call(stop, kwargs)
-            async for piece in self.clients.aio.stream_chat(model, _wire(messages, params), **params):
-                route = None if piece.response is None else await self._aroute(piece.endpoint, params)
+            client, route = self.clients.aio, None
+            async for piece in client.stream_chat(model, _wire(messages, params), **params):
+                if piece.response is not None:
+                    route = await client.endpoints.route(piece.endpoint, self._left(client, params))
                 if (chunk := reader.read(piece, route)) is not None:
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)

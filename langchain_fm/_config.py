@@ -20,8 +20,6 @@ from fm_client import (
     Clients,
     ConfigurationError,
     InvalidRequestError,
-    Route,
-    Settings,
     Timeout,
     __version__,
 )
@@ -231,22 +229,17 @@ class LanguageModel(Connection):
     def _asks_for_several(self, given: Mapping[str, Any]) -> bool:
         return given.get("n", self.n) not in (None, 1)
 
-    def _route(self, endpoint: str, params: Mapping[str, Any], began: float | None = None) -> Route | None:
-        """By which route an endpoint served a call that began then; a stream has no limit as a whole."""
-        client = self.clients.sync
-        return client.endpoints.route(endpoint, self._left(client.settings, params, began))
+    def _left(self, client: Client | AsyncClient, params: Mapping[str, Any], began: float | None = None) -> float:
+        """Seconds that a call may still take, to learn by which route it was served; 0 if it is not to ask.
 
-    async def _aroute(self, endpoint: str, params: Mapping[str, Any], began: float | None = None) -> Route | None:
-        client = self.clients.aio
-        return await client.endpoints.route(endpoint, self._left(client.settings, params, began))
-
-    def _left(self, settings: Settings, params: Mapping[str, Any], began: float | None) -> float:
-        """Seconds that a call may still take; 0 if it is not to ask for its route."""
-        timeout = params.get("timeout") or settings.timeout
+        A stream has no limit as a whole: without `began` it is that of a call.
+        """
+        if not self.look_up_route:
+            return 0.0
+        timeout = params.get("timeout") or client.settings.timeout
         total = timeout.total if isinstance(timeout, Timeout) else timeout
-        now = time.monotonic()
-        left = math.inf if total is None else total - now + (now if began is None else began)
-        return left if self.look_up_route else 0.0
+        spent = 0.0 if began is None else time.monotonic() - began
+        return math.inf if total is None else total - spent
 
     def _tracing_params(self, kind: str, stop: Any, given: Mapping[str, Any]) -> LangSmithParams:
         """The standard parameters of a trace."""

@@ -67,14 +67,15 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
         if self.streaming and not self._asks_for_several(kwargs):
             return _merged(list(self._stream(prompt, stop, run_manager, **kwargs)) for prompt in prompts)
         model, params = self._call(stop, kwargs)
+        client = self.clients.sync
 
         def complete(prompt: str) -> _Answer:
             began = time.monotonic()
-            response = self.clients.sync.complete(model, prompt, **params)
-            return response, self._route(response.endpoint, params, began)
+            response = client.complete(model, prompt, **params)
+            return response, client.endpoints.route(response.endpoint, self._left(client, params, began))
 
         with model_errors():
-            workers = min(len(prompts), self.clients.sync.settings.concurrency)
+            workers = min(len(prompts), client.settings.concurrency)
             with ContextThreadPoolExecutor(workers, "fm-llm") as pool:
                 return _result(list(pool.map(complete, prompts)))
 
@@ -97,7 +98,8 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
                 async with gate:
                     began = time.monotonic()
                     response = await client.complete(model, prompt, **params)
-                    return response, await self._aroute(response.endpoint, params, began)
+                    left = self._left(client, params, began)
+                    return response, await client.endpoints.route(response.endpoint, left)
 
             return _result(await _together([complete(prompt) for prompt in prompts]))
 
@@ -110,8 +112,10 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
     ) -> Iterator[GenerationChunk]:
         with model_errors():
             model, params = self._stream_call(stop, kwargs)
-            for piece in self.clients.sync.stream_complete(model, prompt, **params):
-                route = None if piece.response is None else self._route(piece.endpoint, params)
+            client, route = self.clients.sync, None
+            for piece in client.stream_complete(model, prompt, **params):
+                if piece.response is not None:
+                    route = client.endpoints.route(piece.endpoint, self._left(client, params))
                 if (chunk := _chunk(piece, route)) is not None:
                     if run_manager:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -126,8 +130,10 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
     ) -> AsyncIterator[GenerationChunk]:
         with model_errors():
             model, params = self._stream_call(stop, kwargs)
-            async for piece in self.clients.aio.stream_complete(model, prompt, **params):
-                route = None if piece.response is None else await self._aroute(piece.endpoint, params)
+            client, route = self.clients.aio, None
+            async for piece in client.stream_complete(model, prompt, **params):
+                if piece.response is not None:
+                    route = await client.endpoints.route(piece.endpoint, self._left(client, params))
                 if (chunk := _chunk(piece, route)) is not None:
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)

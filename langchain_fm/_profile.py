@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models.model_profile import ModelProfile
 
-from fm_client import Endpoint, Route, catalog, profile_for
+from fm_client import Route, catalog, profile_for
+
+if TYPE_CHECKING:
+    from fm_client import Endpoint  # not at run time: it brings the models of the control plane along
 
 
 def profile_of_name(endpoint: str) -> ModelProfile | None:

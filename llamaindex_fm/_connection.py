@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Annotated, Any, Self
 
 from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
@@ -107,6 +106,8 @@ class Connected(BaseComponent):
 
 
 def _unknown(owner: str, name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
     close = [ELSEWHERE[name]] if name in ELSEWHERE else get_close_matches(name, sorted(known), 1)
     return f"{owner} has no argument {name!r}" + (f"; did you mean {close[0]}?" if close else "")
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fm_client import APIError, Clients, Endpoint, FMError, ModelProfile, catalog, profile_for
+from fm_client import APIError, Clients, FMError, ModelProfile, catalog, profile_for
+
+if TYPE_CHECKING:
+    from fm_client import Endpoint  # not at run time: it brings the models of the control plane along
 
 LOOK_SECONDS = 5.0
 """How long an endpoint may take to describe itself: what it says improves a prompt, and is worth no long wait."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable
-from types import FrameType
+from collections.abc import AsyncIterator, Callable
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -92,12 +92,23 @@ def _mend_when_imported() -> None:
 
 
 def _mend(tracer: Any) -> None:
-    resolver = getattr(tracer, "StreamResolver", None)
-    is_stream = getattr(resolver, "is_streaming_result", None)
-    if is_stream is None:
-        return  # another MLflow, which we know nothing of
+    if not _holds_async_streams(tracer):
+        return
+    is_stream = tracer.StreamResolver.is_streaming_result
 
     def is_streaming_result(self: Any, result: Any) -> bool:
         return bool(is_stream(self, result)) or (_Mending.is_on and inspect.isasyncgen(result))
 
-    resolver.is_streaming_result = is_streaming_result  # type: ignore[union-attr]  # it has the method, so it is there
+    tracer.StreamResolver.is_streaming_result = is_streaming_result
+
+
+def _holds_async_streams(tracer: Any) -> bool:
+    """Whether the tracer takes one where it is given one: MLflow does from 3.6 on, and this is a private part of it."""
+
+    async def stream() -> AsyncIterator[None]:
+        yield
+
+    try:
+        return tracer.StreamResolver().register_stream_span(SimpleNamespace(span_id=""), stream()) is True
+    except (AttributeError, TypeError, ValueError):
+        return False

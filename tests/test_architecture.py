@@ -115,6 +115,12 @@ def is_front_door_statement(node: ast.stmt) -> bool:
             return True
         case ast.If(test=ast.Name(id="TYPE_CHECKING"), body=body, orelse=[]):
             return all(isinstance(inner, ast.ImportFrom) for inner in body)
+        case ast.If(
+            test=ast.UnaryOp(op=ast.Not(), operand=ast.Name(id="TYPE_CHECKING")),
+            body=[ast.FunctionDef(name="__getattr__")],
+            orelse=[],
+        ):
+            return True
         case ast.Import() | ast.ImportFrom() | ast.Delete() | ast.Expr(value=ast.Constant(value=str())):
             return True
         case ast.Assign(targets=[ast.Name(id="__all__")]):

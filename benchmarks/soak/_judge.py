@@ -20,7 +20,7 @@ FATAL = {"late": "APITimeoutError", "broken": "StreamInterruptedError", "malform
 AWAY = {"APIConnectionError", "ServerError", "StreamInterruptedError"}
 """What may be raised while the service is away."""
 BEFORE, AFTER = 0.05, 0.25
-"""Seconds by which the two processes may see an event apart."""
+"""Seconds by which client and server may see an event apart."""
 REFILL = 50
 """Successes after which a spent budget affords retries again: each success gives 1 of 100 tokens, a repeat takes 10."""
 BUDGET_REPEATS = 10
@@ -58,8 +58,8 @@ class Evidence:
 
     @cached_property
     def windows(self) -> list[tuple[float, float]]:
-        began = self.client["began"]
-        return [(began + window.start, began + window.end) for window in self.script.windows]
+        """When the service was away, by the server's own account: a busy machine is late with that."""
+        return [(left, back) for left, back in self.server["gone"]]
 
     def name(self, case: Case) -> str:
         """The class of the error that the call ended with."""

@@ -51,6 +51,8 @@ class Service:
         self.writers: set[asyncio.StreamWriter] = set()
         self.connections, self.emptied = 0, 0.0
         self.down = False
+        self.gone: list[tuple[float, float]] = []
+        """When it was away: as it came to pass, on a machine that may be busy."""
 
     def now(self) -> float:
         return time.monotonic() - self.began
@@ -173,7 +175,9 @@ class Service:
         for window in self.script.windows:
             if await self._until(window.start, stop):
                 break
+            left = time.monotonic()
             listener = await self._away(window, listener, port, stop)
+            self.gone.append((left, time.monotonic()))
         await stop.wait()
         listener.close()
 
@@ -205,6 +209,7 @@ class Service:
             "grants": self.grants,
             "used": [self.tokens[token][0] for token in self.used],
             "windows": windows,
+            "gone": self.gone,
             "outside": self.outside,
             "connections": self.connections,
             "open": len(self.writers),

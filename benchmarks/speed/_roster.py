@@ -92,7 +92,7 @@ BY_NAME = {entry.name: entry for entry in ROSTER}
 class Plan:
     """How much is done."""
 
-    seconds: float = 540.0
+    seconds: float = 600.0
     """Once so much time is over, or a further round would take longer, no further round is begun."""
     rounds: int = 3
     import_rounds: int = 4

@@ -39,6 +39,10 @@ def start(
     provider_network: Annotated[
         list[str] | None, typer.Option(help="A network that providers may be in, such as 10.1.0.0/16; repeatable.")
     ] = None,
+    provider_url: Annotated[
+        list[str] | None,
+        typer.Option(help="Another address for a provider, such as anthropic=https://llm.example.com; repeatable."),
+    ] = None,
     background: Annotated[bool, typer.Option("--background", help="Go on without this command.")] = False,
     detached: Annotated[bool, typer.Option("--detached", hidden=True)] = False,
     output: OutputOption = Output.TEXT,
@@ -52,9 +56,9 @@ def start(
     """
     _check(engine, upstream_url, upstream_model)
     names, networks = tuple(host_name or ()), tuple(provider_network or ())
-    upstream = (upstream_url, upstream_model)
+    upstream, urls = (upstream_url, upstream_model), tuple(provider_url or ())
     options = WorkspaceOptions(
-        host, port, state, *upstream, deploy_seconds, allow_remote, names, detached, provider_networks=networks
+        host, port, state, *upstream, deploy_seconds, allow_remote, names, detached, networks, urls
     )
     with failures(output):
         if background:

@@ -147,3 +147,5 @@ class WorkspaceOptions:
     detached: bool = False
     """Whether this is the process in the background, which keeps the record."""
     provider_networks: tuple[str, ...] = ()
+    provider_urls: tuple[str, ...] = ()
+    """`NAME=URL`, each."""

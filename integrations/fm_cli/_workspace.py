@@ -53,7 +53,8 @@ def run(options: WorkspaceOptions, output: Output) -> None:
         except KeyboardInterrupt:
             pass  # `serve` returns on Ctrl-C; this one came before it had begun to listen for it
         except ValueError as exc:
-            raise ValueError(str(exc).replace("allow_remote=True", "--allow-remote")) from exc
+            text = str(exc).replace("allow_remote=True", "--allow-remote").replace("provider_urls", "--provider-url")
+            raise ValueError(text) from exc
 
 
 def workspace_token(options: WorkspaceOptions) -> str:
@@ -83,9 +84,21 @@ def _serve(options: WorkspaceOptions, token: str, on_start: Callable[[str], None
         query_token=_given_token(QUERY_TOKEN_VARIABLE),
         read_token=_given_token(READ_TOKEN_VARIABLE),
         provider_networks=(*here, *options.provider_networks),
+        provider_urls=_provider_urls(options.provider_urls),
         host_names=options.host_names,
         on_start=on_start,
     )
+
+
+def _provider_urls(pairs: tuple[str, ...]) -> dict[str, str]:
+    """What `--provider-url` says: addresses by provider."""
+    urls: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, url = pair.partition("=")
+        if not equals or name in urls:
+            raise ValueError(f"--provider-url must be NAME=URL, and once for each name, not {pair!r}")
+        urls[name] = url
+    return urls
 
 
 def _given_token(variable: str) -> str | None:

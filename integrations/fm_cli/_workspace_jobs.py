@@ -96,8 +96,9 @@ def _arguments(options: WorkspaceOptions) -> list[str]:
     engine = ["--engine", "upstream"] if options.upstream_url else []
     names = [part for name in options.host_names for part in ("--host-name", name)]
     networks = [part for network in options.provider_networks for part in ("--provider-network", network)]
+    urls = [part for pair in options.provider_urls for part in ("--provider-url", pair)]
     remote = ["--allow-remote"] if options.allow_remote else []
-    return ["workspace", "start", "--detached", *pairs, *engine, *names, *networks, *remote]
+    return ["workspace", "start", "--detached", *pairs, *engine, *names, *networks, *urls, *remote]
 
 
 def _started(process: subprocess.Popen[bytes]) -> background.Record:

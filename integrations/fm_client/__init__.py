@@ -50,6 +50,7 @@ from ._profiles import ModelProfile, profile_for
 from ._requests import ChatParams, CompletionParams, EmbedParams, thinks
 from ._retiring import RetiringModelWarning
 from ._routes import Route, route_of
+from ._tool_media import show_tool_media
 from ._vectors import ZeroVectorWarning
 from ._version import __version__
 from ._wire import Reply, Request, Timeout
@@ -74,7 +75,6 @@ if TYPE_CHECKING:
     from ._http import HTTP, AsyncHTTP
     from ._metrics import MetricSample, parse_metrics
     from ._network import environment_proxy
-    from ._tool_media import show_tool_media
     from .types import (
         AccessControl,
         AI21LabsConfig,

@@ -155,19 +155,21 @@ class _Opened:
 def _open(call: _Call, reply: Reply, parser: StreamParser) -> Flow[_Opened]:
     """Read to the first event. Keep-alive comments put off neither the limit of the whole call nor that of reading."""
     items: list[Any] = []
-    began, pinged = call.context.clock(), False
+    last_event, events, pinged = call.context.clock(), parser.events, False
     while not items and not parser.done and parser.failure is None:
-        items = parser.feed((yield from _read_first(call, reply, began, pinged)))
+        items = parser.feed((yield from _read_first(call, reply, last_event, pinged)))
         pinged = True
+        if parser.events > events:  # one that says nothing yet, such as that the model thinks
+            last_event, events = call.context.clock(), parser.events
     if not items and parser.failure is not None:
         raise parser.failure
     return _Opened(reply, parser, items)
 
 
-def _read_first(call: _Call, reply: Reply, began: float, pinged: bool) -> Flow[bytes]:
+def _read_first(call: _Call, reply: Reply, last_event: float, pinged: bool) -> Flow[bytes]:
     """Read for as long as the first event may still take."""
     limits = call.timeout
-    ends = {"total": reply.until, "read": None if limits.read is None else began + limits.read}
+    ends = {"total": reply.until, "read": None if limits.read is None else last_event + limits.read}
     phase, end = min(ends.items(), key=lambda each: math.inf if each[1] is None else each[1])
     try:
         data: bytes = yield Read(reply, None if end is None else max(0.0, end - call.context.clock()))

@@ -73,17 +73,17 @@ CODE_ERRORS: dict[str, type[APIStatusError]] = {
 }
 
 _TOO_DEEP = f"the JSON is nested more than {MAX_DEPTH} deep"
-_CODED_TEXT = re.compile(r"^([A-Z][A-Z_]{4,}): (.*)$", re.DOTALL)
-_MARKUP = re.compile(r"<(?:style|script).*?</(?:style|script)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
-_NOT_READY = re.compile(r"not (?:yet )?ready|scal(?:ing|ed) (?:up )?(?:from|to) zero|is (?:starting|deploying)", re.I)
-_FILTERED = re.compile(r"(?:input|output)_guardrail|content_filter|content management policy", re.I)
-_OVERFLOW = re.compile(
-    r"context[ _](?:length|window)|prompt is too long|input is too long|maximum number of tokens|"
-    r"too many (?:input )?tokens",
-    re.IGNORECASE,
+# Compiled when they are first used, by `re`, which keeps them: importing them compiled would cost everyone.
+_CODED_TEXT = r"(?s)^([A-Z][A-Z_]{4,}): (.*)$"
+_MARKUP = r"(?is)<(?:style|script).*?</(?:style|script)>|<[^>]*>"
+_NOT_READY = r"(?i)not (?:yet )?ready|scal(?:ing|ed) (?:up )?(?:from|to) zero|is (?:starting|deploying)"
+_FILTERED = r"(?i)(?:input|output)_guardrail|content_filter|content management policy"
+_OVERFLOW = (
+    r"(?i)context[ _](?:length|window)|prompt is too long|input is too long|maximum number of tokens|"
+    r"too many (?:input )?tokens"
 )
 # The service says that a credential aged with 403 as well as with 401.
-_EXPIRED = re.compile(r"invalid access token|token.{0,24}expir|expir.{0,24}token", re.I)
+_EXPIRED = r"(?i)invalid access token|token.{0,24}expir|expir.{0,24}token"
 
 
 def error_for(reply: Reply, *, endpoint: str = "") -> APIStatusError:
@@ -126,11 +126,11 @@ def status_error(code: str | None, message: str, *, status_code: int | None, **f
     """The error class for a service code and an HTTP status, with its message cut to size."""
     cls = CODE_ERRORS.get(code or "") or _class_of_status(status_code)
     text = f"{message} {facts.get('body', '')}"
-    if issubclass(cls, BadRequestError) and _FILTERED.search(text):
+    if issubclass(cls, BadRequestError) and re.search(_FILTERED, text):
         cls = ContentFilteredError
-    elif issubclass(cls, (BadRequestError, RequestTooLargeError)) and _OVERFLOW.search(message):
+    elif issubclass(cls, (BadRequestError, RequestTooLargeError)) and re.search(_OVERFLOW, message):
         cls = ContextLengthError
-    elif issubclass(cls, (ServerError, BadRequestError, NotFoundError)) and _NOT_READY.search(message):
+    elif issubclass(cls, (ServerError, BadRequestError, NotFoundError)) and re.search(_NOT_READY, message):
         cls = EndpointNotReadyError
     return cls(_clip(message), status_code=status_code, error_code=code, **facts)
 
@@ -139,16 +139,16 @@ def is_expired_token(error: APIError) -> bool:
     """Whether a fresh credential may help: a 401, or a 403 that speaks of an invalid or expired token."""
     if isinstance(error, AuthenticationError):
         return True
-    return isinstance(error, PermissionDeniedError) and bool(_EXPIRED.search(error.message))
+    return isinstance(error, PermissionDeniedError) and bool(re.search(_EXPIRED, error.message))
 
 
 def read_error(body: Any) -> tuple[str | None, str]:
     """`(code, message)` of any of the service's error bodies: three JSON shapes, coded text, plain text or HTML."""
     if isinstance(body, Mapping):
         return _read_object(body)
-    text = _MARKUP.sub(" ", str(body)) if str(body).lstrip().startswith("<") else str(body)
+    text = re.sub(_MARKUP, " ", str(body)) if str(body).lstrip().startswith("<") else str(body)
     text = " ".join(text.split())
-    coded = _CODED_TEXT.match(text)
+    coded = re.match(_CODED_TEXT, text)
     return (coded[1], coded[2]) if coded else (None, text)
 
 
@@ -173,7 +173,7 @@ def _unwrap(code: str | None, message: Any) -> tuple[str | None, str]:
     nested = json_of(message.encode("utf-8", "replace")) if message.lstrip().startswith("{") else None
     if isinstance(nested, Mapping) and ("message" in nested or "error" in nested):
         return _read_object({"error_code": code, **nested})
-    coded = _CODED_TEXT.match(message)
+    coded = re.match(_CODED_TEXT, message)
     if coded and code in (None, coded[1]):
         return coded[1], coded[2]
     return code, message

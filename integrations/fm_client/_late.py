@@ -8,5 +8,4 @@ PLACES = {
     "environment_proxy": "._network",
     "MetricSample": "._metrics",
     "parse_metrics": "._metrics",
-    "show_tool_media": "._tool_media",
 }

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from ._context import Context
 from ._errors import BadRequestError, UnprocessableEntityError
+from ._tool_calls import have_calls_together, one_call_each
 from ._wire import Flow
 from .types._base import JSONObject
 
@@ -33,14 +34,18 @@ DROPPABLE = (
 )
 """Fields without which the answer still answers the question; messages, tools, stop, limits and formats are none."""
 
-_OURS = ("stream_options", "encoding_format")
-"""How an answer is sent, not what it says: their loss is none to the caller."""
-_VALUES = re.compile(r"supported values|allowed values|must be one of|invalid value", re.IGNORECASE)
-_REFUSAL = re.compile(
-    r"unknown field|unrecogni[sz]ed|unsupported|not supported|does not support|doesn't support|not permitted|"
-    r"extra inputs|unexpected|not allowed|no longer support|deprecated",
-    re.IGNORECASE,
+TOGETHER = "several tool calls in one message"
+"""No field, but a form that some models refuse (GPT OSS, in a conversation that went on elsewhere): one call each."""
+_OURS = ("stream_options", "encoding_format", TOGETHER)
+"""How things are sent, not what is said: their loss is none to the caller."""
+_NEEDED_BY = {"logprobs": ("top_logprobs",)}
+"""What has no meaning without a field."""
+_VALUES = r"(?i)supported values|allowed values|must be one of|invalid value"
+_REFUSAL = (
+    r"(?i)unknown field|unrecogni[sz]ed|unsupported|not supported|does not support|doesn't support|not permitted|"
+    r"extra inputs|unexpected|not allowed|no longer support|deprecated"
 )
+_SEVERAL_CALLS = r"(?i)multiple tool calls (?:are |is )?not supported"
 
 
 class DroppedParameterWarning(UserWarning):
@@ -53,7 +58,7 @@ def negotiated(
     """`call(body)`, without the fields that `endpoint` refuses; returns its result and the fields left out."""
     strict = context.settings.strict_params
     refused = context.refused.setdefault(endpoint, set())
-    dropped = () if strict else tuple(name for name in DROPPABLE if name in refused and has(body, name))
+    dropped = () if strict else tuple(name for name in (*DROPPABLE, TOGETHER) if name in refused and has(body, name))
     for name in dropped:
         body = without(body, name)
     while True:
@@ -67,14 +72,18 @@ def negotiated(
         found = None if strict else refused_field(failure.message, body)
         if found is None:
             raise failure
-        dropped, body = (*dropped, found), without(body, found)
+        for name in (found, *_NEEDED_BY.get(found, ())):
+            if has(body, name):
+                dropped, body = (*dropped, name), without(body, name)
         if found not in _OURS:
             warnings.warn(_text(endpoint, found), DroppedParameterWarning, stacklevel=2)
 
 
 def refused_field(message: str, body: Mapping[str, Any]) -> str | None:
-    """The optional field of `body` that an error message refuses by name."""
-    if _VALUES.search(message):
+    """The optional field of `body` that an error message refuses by name, or the form of its tool calls."""
+    if re.search(_SEVERAL_CALLS, message) and has(body, TOGETHER):
+        return TOGETHER
+    if re.search(_VALUES, message):
         return None
     return next((name for name in DROPPABLE if has(body, name) and _refuses(message, name)), None)
 
@@ -90,12 +99,14 @@ def _refuses(message: str, name: str) -> bool:
         rf"\bsupport(?:s|ed)?\W{{1,3}}(?:the )?[\"'`]?{name}\b",
         rf"\b{name}\b.*only the default",
     )
-    refusing = _REFUSAL.search(message) is not None
+    refusing = re.search(_REFUSAL, message) is not None
     return refusing and any(re.search(way, message, re.IGNORECASE | re.DOTALL) for way in ways)
 
 
 def has(body: Mapping[str, Any], name: str) -> bool:
     """Whether the body has the field; `strict` is one of its tools' functions."""
+    if name == TOGETHER:
+        return have_calls_together(body.get("messages"))
     if name == "strict":
         return any("strict" in _function_of(tool) for tool in _tools(body))
     return name in body
@@ -103,6 +114,8 @@ def has(body: Mapping[str, Any], name: str) -> bool:
 
 def without(body: Mapping[str, Any], name: str) -> JSONObject:
     """A copy of the body without the field."""
+    if name == TOGETHER:
+        return {**body, "messages": one_call_each(body["messages"])}
     if name != "strict":
         return {key: value for key, value in body.items() if key != name}
     return {**body, "tools": [_loose(tool) for tool in _tools(body)]}

@@ -5,7 +5,6 @@ While nobody looks on, a call costs one look at an empty list more, and its flow
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Context, copy_context
@@ -67,7 +66,6 @@ class CallObserver:
 
 Begin = Callable[[ObservedCall], CallObserver | None]
 _observers: list[Begin] = []
-_logger = logging.getLogger("fm_client")
 
 
 def observe(begin: Begin) -> Callable[[], None]:
@@ -191,5 +189,8 @@ def _guarded(function: Callable[..., T], *facts: Any) -> T | None:
     try:
         return function(*facts)
     except Exception as exc:
-        _logger.warning("an observer failed and was passed over: %s", type(exc).__name__, exc_info=exc)
+        import logging
+
+        text = "an observer failed and was passed over: %s"
+        logging.getLogger("fm_client").warning(text, type(exc).__name__, exc_info=exc)
         return None

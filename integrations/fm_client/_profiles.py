@@ -149,25 +149,22 @@ _MODELS: Mapping[str, ModelProfile] = {"databricks-claude-sonnet-4": {"default_m
 # An external model is queried at its provider's own API, which tells usage on request.
 _ROUTES: Mapping[Route, ModelProfile] = {Route.EXTERNAL: {"sends_usage": "on_request"}}
 
-# Of a model's own name, after what says where it is kept; the first match counts.
-_NAMES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (family, re.compile(pattern, re.IGNORECASE))
-    for family, pattern in (
-        ("claude", r"claude[-_]"),
-        ("gpt-oss", r"gpt[-_]oss"),
-        ("gpt", r"(chat)?gpt-|o[134](-|$)"),
-        ("gemini", r"gemini[-_]"),
-        ("llama", r"(meta[-_])?llama"),
-        ("gte", r"gte[-_]"),
-        ("bge", r"bge[-_]"),
-        ("qwen-embedding", r"qwen\d*[-_]embedding"),
-    )
+# Of a model's own name, after what says where it is kept; the first match counts. Compiled when first used, by `re`.
+_NAMES = (
+    ("claude", r"claude[-_]"),
+    ("gpt-oss", r"gpt[-_]oss"),
+    ("gpt", r"(chat)?gpt-|o[134](-|$)"),
+    ("gemini", r"gemini[-_]"),
+    ("llama", r"(meta[-_])?llama"),
+    ("gte", r"gte[-_]"),
+    ("bge", r"bge[-_]"),
+    ("qwen-embedding", r"qwen\d*[-_]embedding"),
 )
 _HOSTED_PREFIXES = ("databricks-", "system.ai.")
-_KEPT_IN = re.compile(r"^(?:databricks-|(?:[\w-]+\.){2}|(?:[a-z]{2,6}\.)?(?:anthropic|meta|google)\.|[\w-]+/)+")
+_KEPT_IN = r"^(?:databricks-|(?:[\w-]+\.){2}|(?:[a-z]{2,6}\.)?(?:anthropic|meta|google)\.|[\w-]+/)+"
 
-_SPELLING = re.compile(r"[-_.](?:v(?=\d))?")
-_DATE = re.compile(r"-(?:20\d{6}|20\d\d-\d\d-\d\d|latest)$")
+_SPELLING = r"[-_.](?:v(?=\d))?"
+_DATE = r"-(?:20\d{6}|20\d\d-\d\d-\d\d|latest)$"
 
 
 def profile_for(model: str, route: Route | None = None) -> ModelProfile:
@@ -204,8 +201,8 @@ def _profile(_: Catalog, model: str, route: Route | None) -> ModelProfile:
 
 def family_of(model: str) -> str:
     """The family that a model's own name tells; "default" if it tells none."""
-    own = _KEPT_IN.sub("", model)
-    return next((family for family, pattern in _NAMES if pattern.match(own)), "default")
+    own = re.sub(_KEPT_IN, "", model)
+    return next((family for family, pattern in _NAMES if re.match(pattern, own, re.IGNORECASE)), "default")
 
 
 def _speaks(model: str, route: Route | None) -> bool:
@@ -240,8 +237,8 @@ def _limits_of_twin(model: str) -> ModelProfile:
 
 def _bare(model: str) -> str:
     """A model's name without place, date and spelling: all of `meta_llama_v3_1_8b`, `Llama-3.1-8B` are one."""
-    own = _SPELLING.sub("-", _KEPT_IN.sub("", model).lower())
-    return _DATE.sub("", own).removeprefix("meta-")
+    own = re.sub(_SPELLING, "-", re.sub(_KEPT_IN, "", model).lower())
+    return re.sub(_DATE, "", own).removeprefix("meta-")
 
 
 def _abilities(model: catalog.HostedModel) -> ModelProfile:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from contextvars import copy_context
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 
@@ -53,6 +55,8 @@ class Shared(Generic[T]):
 
     def begun(self) -> Future[T]:
         """The job that is being done; begins it if none is."""
+        from concurrent.futures import Future
+
         with self._lock:
             if self._future is None:
                 self._future = Future()

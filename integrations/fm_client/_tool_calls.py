@@ -122,3 +122,36 @@ def _update(extra: JSONObject, more: Mapping[str, Any]) -> None:
             extra[key] = {**before, **value}
         elif value is not None:
             extra[key] = value
+
+
+def have_calls_together(messages: Any) -> bool:
+    """Whether a message of a conversation has several calls."""
+    return isinstance(messages, list) and any(len(_calls_of(message)) > 1 for message in messages)
+
+
+def one_call_each(messages: list[JSONObject]) -> list[JSONObject]:
+    """The same conversation with one call in a message, followed by its result.
+
+    >>> calls = [{"id": "a"}, {"id": "b"}]
+    >>> results = [{"role": "tool", "tool_call_id": "a"}, {"role": "tool", "tool_call_id": "b"}]
+    >>> [message["role"] for message in one_call_each([{"role": "assistant", "tool_calls": calls}, *results])]
+    ['assistant', 'tool', 'assistant', 'tool']
+    """
+    found: list[JSONObject] = []
+    places: dict[Any, int] = {}
+    for message in messages:
+        if message.get("role") == "tool" and message.get("tool_call_id") in places:
+            place = places.pop(message["tool_call_id"]) + 1
+            found.insert(place, message)
+            places = {call_id: at + (at >= place) for call_id, at in places.items()}
+            continue
+        for i, call in enumerate(_calls_of(message)):
+            places[call.get("id")] = len(found)
+            found.append({**(message if i == 0 else {"role": "assistant", "content": None}), "tool_calls": [call]})
+        found += [message] if not _calls_of(message) else []
+    return found
+
+
+def _calls_of(message: Any) -> list[JSONObject]:
+    calls = message.get("tool_calls") if isinstance(message, Mapping) else None
+    return list(calls) if isinstance(calls, (list, tuple)) and all(isinstance(call, dict) for call in calls) else []

@@ -1,4 +1,4 @@
-"""What a user may do with an endpoint: what its permissions grant or, if none were ever set, what the user's role does."""
+"""What a user may do with an endpoint: what its permissions grant or, without any, what the role of the user does."""
 
 from __future__ import annotations
 

@@ -14,8 +14,9 @@ ROLES = get_args(Role)
 OWNER = "local-user"
 """The user whom a workspace's own token stands for."""
 _CONTROL = "/api/"
-_ADMINS_ALONE = ("/api/2.0/secrets/", "/api/fm/")
-"""Where values of secrets and the texts of others can be read."""
+_SECRETS = "/api/2.0/secrets/"
+_ADMINS_ALONE = (f"{_SECRETS}scopes/create", "/api/fm/")
+"""Where the texts of others can be read, and where there is nothing yet that a user could have a permission for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,10 @@ def digest_of(token: str) -> bytes:
 
 
 def check_role(caller: Caller, method: str, path: str) -> None:
-    """403 for what is for admins alone. What else is to be allowed depends on the endpoint, and is checked with it."""
+    """403 for what is for admins alone. Of endpoints and secrets, what is allowed is known where they are."""
     if caller.role == "admin":
         return
-    creates = method == "POST" and path.startswith(_CONTROL)
+    creates = method == "POST" and path.startswith(_CONTROL) and not path.startswith(_SECRETS)
     if creates or path.startswith(_ADMINS_ALONE):
         raise not_permitted(f"User {caller.user} has the role {caller.role}, which does not allow {method} here.")
 

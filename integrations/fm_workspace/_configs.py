@@ -79,9 +79,25 @@ def _entity(spec: JSONObject, now: float, before: Config | None) -> Entity:
     if not _ENTITY_NAME.fullmatch(name):
         raise invalid_parameter(f"Served entity name {name!r} is not valid.")
     old_entity = before.entity(name) if before else None
-    spec = without_redaction(spec, old_entity.spec if old_entity else {})
+    spec = _with_credentials(spec, old_entity.spec if old_entity else {})
     check_secrets(spec)
     return Entity(name, spec, now)
+
+
+def _with_credentials(spec: JSONObject, old: Mapping[str, Any]) -> JSONObject:
+    """`spec` with the old credentials where it has them redacted; 400 if they would now go elsewhere."""
+    restored = without_redaction(spec, old)
+    if restored != spec and _addresses(spec) != _addresses(old):
+        message = "The address is another one; give the credential anew, which was given for the old one."
+        raise invalid_parameter(message)
+    return restored
+
+
+def _addresses(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the credentials of an external model go."""
+    external = spec.get("external_model") or {}
+    config = external.get(PROVIDERS.get(external.get("provider", ""), "")) or {}
+    return {"provider": external.get("provider"), **{field: config.get(field) for field in ADDRESSES}}
 
 
 def _check_external(spec: JSONObject) -> None:

@@ -57,7 +57,7 @@ def _add_provisioned(router: APIRouter, registry: Registry) -> None:
 
     @router.put("/pt/{name}/config")
     async def update_provisioned(name: str, body: UpdateProvisioned, caller: Asker) -> JSONObject:
-        return detailed(registry.update_at_once(name, body.config), caller)
+        return detailed(registry.update_at_once(name, body.config, caller), caller)
 
     @router.get("/get-model-optimization-info/{model}/{version}")
     async def optimization_info(model: str, version: str) -> JSONObject:
@@ -90,7 +90,7 @@ def _add_endpoints(router: APIRouter, registry: Registry) -> None:
 def _add_settings(router: APIRouter, registry: Registry) -> None:
     @router.put("/{name}/config")
     async def update_config(name: str, body: UpdateConfig, caller: Asker) -> JSONObject:
-        return detailed(registry.update(name, body), caller)
+        return detailed(registry.update(name, body, caller), caller)
 
     @router.patch("/{name}/tags")
     async def patch_tags(name: str, body: PatchTags) -> JSONObject:
@@ -118,7 +118,7 @@ def _add_settings(router: APIRouter, registry: Registry) -> None:
 def _add_reports(router: APIRouter, registry: Registry, metrics: Metrics) -> None:
     @router.get("/{name}/metrics", response_class=PlainTextResponse)
     async def get_metrics(name: str) -> PlainTextResponse:
-        return PlainTextResponse(metrics.text(registry.get(name).name))
+        return PlainTextResponse(metrics.text(registry.get(name).id, name))
 
     @router.get("/{name}/openapi")
     async def get_openapi(name: str) -> JSONObject:

@@ -77,9 +77,9 @@ class DataPlane:
         try:
             response = await self._recorded(endpoint, body, asked, task, served)
         except ServiceError as error:
-            self.metrics.count(name, error.status)
+            self.metrics.count(endpoint.id, error.status)
             raise
-        self.metrics.count(name, response.status_code)
+        self.metrics.count(endpoint.id, response.status_code)
         return response
 
     def _endpoint(self, name: str, caller: Caller) -> Endpoint:
@@ -103,15 +103,15 @@ class DataPlane:
         config = serving(endpoint)
         self.warmth.wake(endpoint)
         task = _task_of(endpoint.name, config.task, task, body)
-        first = _named(config, served) if served else self.balancer.pick(endpoint.name, config)
+        first = _named(config, served) if served else self.balancer.pick(endpoint.id, config)
         quirks = _quirks(endpoint, first)
         check(task, body, quirks, openai=config.kind == "external")
         _check_batch(endpoint.name, body, quirks)
         call = _Call(entry, task, check_input(endpoint, body))
         check_filter(quirks.filtered, _provider(first), call.body)
-        self._admit(call)
         tried = [first] if served else candidates(endpoint, config, first)
         try:
+            self._admit(call)
             return await self._first_answer(call, tried)
         except ServiceError:
             call.refund()

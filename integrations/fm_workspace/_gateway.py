@@ -18,12 +18,14 @@ class Balancer:
     """Shares queries out in the configured proportions, evenly mixed (smooth weighted round robin)."""
 
     def __init__(self) -> None:
-        self._credits: dict[tuple[str, int], dict[str, int]] = {}
+        self._credits: dict[str, tuple[int, dict[str, int]]] = {}
 
     def pick(self, endpoint: str, config: Config) -> Entity:
-        """The served entity whose turn it is."""
+        """The served entity whose turn it is. `endpoint` is an id; another version of its configuration starts anew."""
         routes = [route for route in config.routes if route.percentage > 0]
-        credit = self._credits.setdefault((endpoint, config.version), {})
+        version, credit = self._credits.get(endpoint, (config.version, {}))
+        credit = credit if version == config.version else {}
+        self._credits[endpoint] = config.version, credit
         for route in routes:
             credit[route.entity] = credit.get(route.entity, 0) + route.percentage
         chosen = max(routes, key=lambda route: credit[route.entity])

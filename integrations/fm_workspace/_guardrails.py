@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 from ._engine import JSONObject
 from ._errors import external_error, guardrail
 from ._lifecycle import Endpoint
+from ._texts import TEXTS, Side
 
-Side = Literal["input", "output"]
-TEXTS: Mapping[str, tuple[str, ...]] = {
-    "input": ("messages", "prompt", "input", "instructions"),
-    "output": ("choices", "output", "messages"),
-}
-"""Where the texts of a query and of an answer are."""
 _PII = {
     "EMAIL_ADDRESS": re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
     "US_SSN": re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])"),

@@ -14,6 +14,7 @@ from ._engine import JSONObject
 from ._hosted import identity
 from ._lifecycle import Endpoint
 from ._records import INFERENCE, USAGE, Records
+from ._texts import answered_characters, characters
 
 MAX_LOGGED_BYTES = 1024 * 1024
 """Of a request or an answer in an inference table; what is larger is left out, and said to be."""
@@ -63,7 +64,8 @@ class Ledger:
             return
         common = self._common(entry, status)
         if entry.tracks_usage:
-            self._records.add(USAGE, entry.endpoint.name, {**common, **_counts(entry, answer, usage)})
+            counts = _counts(entry, answer if status < 400 else b"", usage)
+            self._records.add(USAGE, entry.endpoint.name, {**common, **counts})
         if entry.logs:
             row = {**common, "request_date": common["request_time"][:10], **_texts(entry, answer)}
             self._records.add(INFERENCE, entry.endpoint.name, row)
@@ -88,8 +90,8 @@ def _counts(entry: Entry, answer: bytes, usage: JSONObject) -> JSONObject:
         "endpoint_name": entry.endpoint.name,
         "input_token_count": usage.get("prompt_tokens", usage.get("input_tokens")),
         "output_token_count": usage.get("completion_tokens", usage.get("output_tokens")),
-        "input_character_count": len(entry.request.decode("utf-8", "replace")),
-        "output_character_count": len(answer.decode("utf-8", "replace")),
+        "input_character_count": characters(entry.body, "input"),
+        "output_character_count": answered_characters(answer) if len(answer) <= MAX_LOGGED_BYTES else None,
         "usage_context": entry.body.get("usage_context") or {},
         "request_streaming": bool(entry.body.get("stream")),
     }

@@ -135,21 +135,21 @@ def _check(endpoint: str, limit: JSONObject, window: _Window, tokens: int, now: 
 
 
 class Metrics:
-    """Counts of queries by endpoint."""
+    """Counts of queries by endpoint, from its creation on."""
 
     def __init__(self) -> None:
         self._counts: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
 
-    def count(self, endpoint: str, status: int) -> None:
-        """Count one answered query."""
-        counts = self._counts[endpoint]
+    def count(self, identity: str, status: int) -> None:
+        """Count one answered query of the endpoint with this id."""
+        counts = self._counts[identity]
         counts["request_count_total"] += 1
         if status >= 400:
             counts[f"request_{status // 100}xx_count_total"] += 1
 
-    def text(self, endpoint: str) -> str:
+    def text(self, identity: str, name: str) -> str:
         """The counts in the Prometheus text format."""
         names = ("request_count_total", "request_4xx_count_total", "request_5xx_count_total")
-        counts: Mapping[str, int] = self._counts.get(endpoint, {})
-        lines = [f'# TYPE {name} counter\n{name}{{endpoint_name="{endpoint}"}} {counts.get(name, 0)}' for name in names]
+        counts: Mapping[str, int] = self._counts.get(identity, {})
+        lines = [f'# TYPE {kind} counter\n{kind}{{endpoint_name="{name}"}} {counts.get(kind, 0)}' for kind in names]
         return "\n".join(lines) + "\n"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ._engine import JSONObject
 
@@ -71,6 +71,17 @@ class RateLimit(Part):
     tokens: Annotated[int, Field(ge=0)] | None = None
     key: Literal["user", "endpoint", "user_group", "service_principal"] | None = None
     principal: str | None = None
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        """A limit that would limit nothing is a mistake."""
+        if self.calls is None and self.tokens is None:
+            raise ValueError("a rate limit needs calls or tokens")
+        if self.key in ("user_group", "service_principal") and not self.principal:
+            raise ValueError(f"a rate limit for key {self.key} needs a principal")
+        if self.key in (None, "endpoint") and self.principal:
+            raise ValueError("a rate limit of the endpoint takes no principal")
+        return self
 
 
 class Enabled(Part):

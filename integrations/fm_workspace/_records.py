@@ -11,7 +11,18 @@ MAX_ROWS = 10_000
 """Rows of each kind; the oldest give way."""
 SPARE_ROWS = 250
 """How many more there may be for a while: rows are taken away by the batch."""
+MAX_CHARS = 64 * 1024 * 1024
+"""Of the rows of one kind together; a row of an inference table may have two million."""
+SPARE_CHARS = 16 * 1024 * 1024
 USAGE, INFERENCE, AUDIT = "usage", "inference", "audit"
+_DELETE_OLDEST = """
+DELETE FROM records WHERE id IN (
+    SELECT id FROM (
+        SELECT id, row_number() OVER newest AS place, sum(length(document)) OVER newest AS chars
+        FROM records WHERE kind = ? WINDOW newest AS (ORDER BY id DESC)
+    ) WHERE place > ? OR chars > ?
+)
+"""
 
 
 class Records:
@@ -20,14 +31,16 @@ class Records:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._added = dict.fromkeys((USAGE, INFERENCE, AUDIT), SPARE_ROWS)  # a file may hold too many from before
+        self._chars = dict.fromkeys(self._added, 0)
 
     def add(self, kind: str, endpoint: str, row: JSONObject) -> None:
         """Keep one row."""
         values = (kind, endpoint, json.dumps(row))
         self._database.run("INSERT INTO records (kind, endpoint, document) VALUES (?, ?, ?)", values)
         self._added[kind] += 1
-        if self._added[kind] > SPARE_ROWS:
-            self._added[kind] = 0
+        self._chars[kind] += len(values[-1])
+        if self._added[kind] > SPARE_ROWS or self._chars[kind] > SPARE_CHARS:
+            self._added[kind] = self._chars[kind] = 0
             self._trim(kind)
 
     def rows(self, kind: str, endpoint: str | None = None) -> list[JSONObject]:
@@ -40,5 +53,4 @@ class Records:
         return [json.loads(document) for (document,) in found]
 
     def _trim(self, kind: str) -> None:
-        newest = "SELECT id FROM records WHERE kind = ? ORDER BY id DESC LIMIT -1 OFFSET ?"
-        self._database.run(f"DELETE FROM records WHERE id IN ({newest})", (kind, MAX_ROWS))  # noqa: S608  # a constant
+        self._database.run(_DELETE_OLDEST, (kind, MAX_ROWS, MAX_CHARS))

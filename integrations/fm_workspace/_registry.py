@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from ._callers import Caller
 from ._configs import check_name, read_config
 from ._engine import JSONObject
 from ._errors import already_exists, invalid_parameter, no_resource, not_permitted
@@ -66,15 +67,15 @@ class Registry:
         config = read_config(given_config(request.config), tags, now)
         return self._kept(deploy(endpoint, config, now, self._seconds))
 
-    def update(self, name: str, config: UpdateConfig) -> Endpoint:
+    def update(self, name: str, config: UpdateConfig, caller: Caller) -> Endpoint:
         """The endpoint with another configuration under way."""
         endpoint, now = self._own(name), self._clock()
-        return self._kept(deploy(endpoint, self._read(endpoint, config, now), now, self._seconds))
+        return self._kept(deploy(endpoint, self._read(endpoint, config, now, caller), now, self._seconds))
 
-    def update_at_once(self, name: str, config: CoreConfig) -> Endpoint:
+    def update_at_once(self, name: str, config: CoreConfig, caller: Caller) -> Endpoint:
         """The endpoint with another configuration in effect."""
         endpoint, now = self._own(name), self._clock()
-        return self._kept(at_once(endpoint, self._read(endpoint, config, now), now))
+        return self._kept(at_once(endpoint, self._read(endpoint, config, now, caller), now))
 
     def delete(self, name: str) -> None:
         """Delete an endpoint."""
@@ -105,8 +106,12 @@ class Registry:
         details = {field: given for field, given in endpoint.details.items() if field != key}
         return self._kept(replace(endpoint, details=details | ({key: value} if value is not None else {})))
 
-    def _read(self, endpoint: Endpoint, config: UpdateConfig | CoreConfig, now: float) -> Config:
-        return read_config(given_config(config), endpoint.tags, now, endpoint.config)
+    def _read(self, endpoint: Endpoint, config: UpdateConfig | CoreConfig, now: float, caller: Caller) -> Config:
+        read = read_config(given_config(config), endpoint.tags, now, endpoint.config)
+        # Who could change the address of a provider could have any secret sent there.
+        if read.kind == "external" and caller.role != "admin":
+            raise not_permitted(f"User {caller.user} is no admin: only admins configure external models.")
+        return read
 
     def _own(self, name: str) -> Endpoint:
         endpoint = self.get(name)

@@ -6,9 +6,11 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
+from typing import Literal
 
+from ._callers import Caller
 from ._database import Database
-from ._errors import ServiceError, invalid_parameter
+from ._errors import ServiceError, invalid_parameter, not_permitted
 from ._vault import Vault
 
 MAX_NAME_CHARS = 128
@@ -16,6 +18,9 @@ MAX_VALUE_BYTES = 128 * 1024
 MAX_SECRETS = 1_000
 """Of one scope. All three limits are the service's documented ones."""
 _NAME = re.compile(r"[A-Za-z0-9_.@-]+")
+Permission = Literal["READ", "WRITE", "MANAGE"]
+PERMISSIONS: tuple[Permission, ...] = ("READ", "WRITE", "MANAGE")
+"""Of a user or a group for a scope; each includes those before it."""
 
 
 class Scopes:
@@ -30,12 +35,48 @@ class Scopes:
         """The names of all scopes."""
         return [name for (name,) in self._database.rows("SELECT name FROM scopes ORDER BY name")]
 
-    def create(self, scope: str) -> None:
-        """A new scope."""
+    def allows(self, scope: str, caller: Caller, needed: Permission) -> bool:
+        """Whether `caller` has at least the permission `needed`. Admins have them all."""
+        if caller.role == "admin":
+            return True
+        acls = dict(self._rows_of(scope))
+        granted = [PERMISSIONS.index(acls[name]) for name in (caller.user, *caller.groups) if name in acls]
+        return max(granted, default=-1) >= PERMISSIONS.index(needed)
+
+    def check(self, scope: str, caller: Caller, needed: Permission) -> None:
+        """403 unless `caller` has at least the permission `needed`."""
+        if not self.allows(scope, caller, needed):
+            raise not_permitted(f"User {caller.user} does not have {needed} permission on scope {scope[:80]}.")
+
+    def acls(self, scope: str) -> list[tuple[str, Permission]]:
+        """Who may do what with a scope, by principal."""
+        self._check_scope(scope)
+        return self._rows_of(scope)
+
+    def grant(self, scope: str, principal: str, permission: Permission) -> None:
+        """Give a user or a group a permission, in place of its former one."""
+        self._check_scope(scope)
+        self._database.run("INSERT OR REPLACE INTO acls VALUES (?, ?, ?)", (scope, principal, permission))
+
+    def revoke(self, scope: str, principal: str) -> None:
+        """Take the permission of a user or a group away."""
+        if principal not in dict(self.acls(scope)):
+            raise no_acl(scope, principal)
+        self._database.run("DELETE FROM acls WHERE scope = ? AND principal = ?", (scope, principal))
+
+    def _rows_of(self, scope: str) -> list[tuple[str, Permission]]:
+        if not _NAME.fullmatch(scope):
+            return []  # SQLite takes no text with half a surrogate pair in it
+        found = self._database.rows("SELECT principal, permission FROM acls WHERE scope = ? ORDER BY 1", scope)
+        return [(principal, permission) for principal, permission in found]
+
+    def create(self, scope: str, manager: str) -> None:
+        """A new scope, which `manager` can manage."""
         _check_name(scope, "Scope name")
         if scope in self.names():
             raise ServiceError(400, "RESOURCE_ALREADY_EXISTS", f"Scope {scope} already exists!")
         self._database.run("INSERT INTO scopes VALUES (?)", (scope,))
+        self.grant(scope, manager, "MANAGE")
 
     def delete(self, scope: str) -> None:
         """Delete a scope with all of its secrets."""
@@ -106,6 +147,11 @@ def _check_name(name: str, what: str) -> None:
 
 def _no_scope(scope: str) -> ServiceError:
     return ServiceError(404, "RESOURCE_DOES_NOT_EXIST", f"Scope {scope} does not exist!")
+
+
+def no_acl(scope: str, principal: str) -> ServiceError:
+    """404 for a principal that has no permission for a scope."""
+    return ServiceError(404, "RESOURCE_DOES_NOT_EXIST", f"No ACL exists with scope: {scope} and principal: {principal}")
 
 
 def _no_secret(scope: str, key: str) -> ServiceError:

@@ -59,5 +59,7 @@ def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The options of all markers; the one nearest to the test wins."""
     options: dict[str, Any] = {}
     for marker in reversed(list(request.node.iter_markers(MARKER))):
+        if marker.args:
+            raise pytest.UsageError(f"the marker {MARKER} takes options by name, such as {MARKER}(deploy_seconds=1)")
         options |= marker.kwargs
     return options

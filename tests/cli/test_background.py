@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from typer.testing import Result
+from vendor_api import model
+from vendor_fakes import AI21
 
 from fm_cli import _background as background
 from fm_client import Client
@@ -171,6 +173,22 @@ def test_options_reach_it_and_endpoints_are_kept_over_restarts(
     fm("workspace", "stop")
     assert program(*arguments).returncode == 0
     assert fm("endpoints", "get", "slow", "--host", "local").exit_code == 0
+
+
+@pytest.mark.parametrize("where", ["foreground", "background"])
+def test_a_providers_address_can_be_another(
+    program: Program, popen: Callable[..., subprocess.Popen[str]], where: str
+) -> None:
+    with AI21() as server:
+        command = ("workspace", "start", "--output", "json", "--provider-url", f"ai21labs={server.url}/studio/v1")
+        if where == "background":
+            told = program(*command, "--background").stdout
+        else:
+            told = "".join(iter(popen(*command).stdout.readline, "}\n")) + "}"  # type: ignore[union-attr]  # it is a pipe
+        started = json.loads(told)
+        with Client(started["host"], started["token"], max_retries=10) as client:
+            client.endpoints.create("ext", config={"served_entities": [model(server)]}, wait=True)
+            assert client.chat("ext", "Hello").text == "Echo: Hello"
 
 
 @pytest.mark.parametrize(

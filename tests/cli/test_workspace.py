@@ -150,6 +150,10 @@ def test_options_that_do_not_fit_are_a_usage_error(fm: Callable[..., Result], ar
         (("--host", "0.0.0.0"), "--allow-remote"),  # noqa: S104  # what must be refused
         (("--host", "0.0.0.0", "--allow-remote"), "FM_WORKSPACE_TOKEN"),  # noqa: S104  # likewise
         (("--provider-network", "10.0.0.1/8"), "10.0.0.1/8"),
+        (("--provider-url", "https://llm.example.com"), "NAME=URL"),
+        (("--provider-url", "ai21labs=http://llm.example.com"), "--provider-url['ai21labs'] must be an https address"),
+        (("--provider-url", "openai=https://llm.example.com"), "'openai' is none of"),
+        (("--provider-url", "cohere=https://a.example", "--provider-url", "cohere=https://b.example"), "once"),
         (("--state", "/nonexistent/state.db"), "/nonexistent/state.db"),
         (("--engine", "upstream", "--upstream-url", "ftp://example.com"), "--upstream-url must be"),
     ],

@@ -55,6 +55,49 @@ def test_an_optional_field_that_is_refused_is_left_out_remembered_and_told(
     assert 3 == server.attempts("ep"), "the second call did not ask again"
 
 
+def test_a_field_that_has_no_meaning_without_another_goes_with_it(fm: Any, server: FaultServer) -> None:
+    server.script("ep", reply(400, "logprobs is not supported by this model"), reply(200, chat()))
+    with pytest.warns(DroppedParameterWarning, match="'logprobs'"):
+        answer = fm.chat("ep", "Hi", logprobs=True, top_logprobs=2)
+    assert ("logprobs", "top_logprobs") == answer.dropped_params
+    assert {"messages"} == server.seen[-1].json.keys()
+
+
+def test_calls_made_together_are_told_one_by_one_to_a_model_that_wants_it_so(fm: Any, server: FaultServer) -> None:
+    """As GPT OSS does, of a conversation in which another model made them; nothing is lost, so nobody is warned."""
+    calls = [{"id": f"c{n}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for n in (1, 2)]
+    results = [{"role": "tool", "tool_call_id": f"c{n}", "content": str(n)} for n in (1, 2)]
+    messages = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Well", "tool_calls": calls},
+        *reversed(results),
+        {"role": "user", "content": "And?"},
+    ]
+    server.script("ep", reply(400, {"message": "Multiple tool calls are not supported."}), reply(200, chat()))
+    assert () == fm.chat("ep", messages).dropped_params
+    expected = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Well", "tool_calls": calls[:1]},
+        results[0],
+        {"role": "assistant", "content": None, "tool_calls": calls[1:]},
+        results[1],
+        {"role": "user", "content": "And?"},
+    ]
+    assert expected == server.seen[-1].json["messages"]
+    fm.chat("ep", messages)
+    assert (3, expected) == (server.attempts("ep"), server.seen[-1].json["messages"]), (
+        "the second call did not ask again"
+    )
+    assert 2 == len(messages[1]["tool_calls"]), "what the caller gave is not changed"
+
+
+def test_a_call_alone_is_no_reason_to_send_again(fm: Any, server: FaultServer) -> None:
+    server.script("ep", reply(400, {"message": "Multiple tool calls are not supported."}))
+    with pytest.raises(BadRequestError):
+        fm.chat("ep", "Hi")
+    assert 1 == server.attempts("ep")
+
+
 @pytest.mark.parametrize("tools", [None, 5, "strict", {}, [5], [{"type": "custom"}], [{"function": None}]], ids=str)
 def test_tools_that_are_none_leave_the_services_own_error(fm: Any, server: FaultServer, tools: Any) -> None:
     server.script("ep", reply(400, "tools: strict is not supported"))

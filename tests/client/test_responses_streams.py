@@ -34,6 +34,7 @@ from fm_client import (
     ResponseFormatError,
     ServerError,
     StreamInterruptedError,
+    Timeout,
 )
 
 lab = pytest.fixture(params=["sync", "async"])(laboratory)
@@ -50,6 +51,15 @@ def streamed(fm: Any, server: FaultServer, *pieces: bytes, end: str = "ok") -> l
 def whole(fm: Any, server: FaultServer, *items: Any) -> Any:
     server.script("ep", reply(200, answer(*items)))
     return fm.chat("ep", "Hi", api="responses")
+
+
+def test_events_that_say_nothing_yet_are_signs_of_life(fm: Any, server: FaultServer) -> None:
+    """Before the first text, and unlike comments: a model thinks for longer than one read may take."""
+    first, *rest = stream(message("hello"))
+    thinks = named({"type": "response.in_progress"})
+    server.script("ep", chunked(first, *[0.2, thinks] * 4, *rest))
+    chunks = list(fm.stream_chat("ep", "Hi", api="responses", timeout=Timeout(read=0.5)))
+    assert "hello" == "".join(chunk.text for chunk in chunks)
 
 
 SAYINGS = {

@@ -352,6 +352,15 @@ def test_metrics_count_queries_and_failures(api: Api) -> None:
     assert 'request_4xx_count_total{endpoint_name="counted"} 1' in text
 
 
+def test_metrics_of_an_endpoint_that_was_made_again_begin_at_nothing(api: Api) -> None:
+    for _ in range(2):
+        api.created("again")
+        assert 'request_count_total{endpoint_name="again"} 0' in api.http.get(f"{CONTROL}/again/metrics").text
+        api.chat("again", "Hello")
+        assert 'request_count_total{endpoint_name="again"} 1' in api.http.get(f"{CONTROL}/again/metrics").text
+        api.http.delete(f"{CONTROL}/again")
+
+
 def test_openapi_describes_the_query_of_an_endpoint(api: Api) -> None:
     document = api.http.get(f"{CONTROL}/{GTE}/openapi").json()
     operation = document["paths"][f"/serving-endpoints/{GTE}/invocations"]["post"]

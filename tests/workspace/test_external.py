@@ -143,6 +143,19 @@ def test_a_redacted_credential_that_comes_back_keeps_the_old_one(start: Start, p
     assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
 
 
+def test_a_credential_is_sent_to_no_other_address_than_it_was_given_for(start: Start, provider: Api) -> None:
+    api, other = start(), start()
+    api.created("ext", openai(provider))
+    entity = api.get("ext")["config"]["served_entities"][0]
+    entity["external_model"]["openai_config"]["openai_api_base"] = f"{other.workspace.host}/serving-endpoints"
+    answer = api.http.put(f"{CONTROL}/ext/config", json={"served_entities": [entity]})
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert "credential anew" in answer.json()["message"]
+    entity["external_model"]["openai_config"]["openai_api_key_plaintext"] = other.workspace.token
+    assert api.http.put(f"{CONTROL}/ext/config", json={"served_entities": [entity]}).status_code == 200
+    assert api.text("ext", "Hello")
+
+
 def test_the_upstream_engine_answers_hosted_endpoints(start: Start, provider: Api) -> None:
     base = f"{provider.workspace.host}/serving-endpoints"
     api = start(engine=Upstream(base, provider.workspace.token))

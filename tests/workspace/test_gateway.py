@@ -44,6 +44,47 @@ def test_calls_over_the_limit_are_refused(api: Api, route: str) -> None:
     assert 1 <= int(answer.headers["retry-after"]) <= 60
 
 
+def test_what_the_gateway_refuses_takes_nothing_of_the_services_own_limit(api: Api) -> None:
+    limit = {"rate_limits": [{"calls": 0, **PER_MINUTE}]}
+    name = api.created("both-limits", tags={"fm_tokens_per_minute": "100"}, ai_gateway=limit)
+    for _ in range(3):
+        assert "User defined" in api.query(name, {**HELLO, "max_tokens": 90}).json()["message"]
+    assert api.http.put(f"{CONTROL}/{name}/ai-gateway", json={}).status_code == 200
+    assert api.query(name, {**HELLO, "max_tokens": 90}).status_code == 200
+
+
+def test_traffic_begins_anew_with_another_configuration(api: Api) -> None:
+    def routes(*shares: int) -> list[dict[str, Any]]:
+        return [
+            {"served_entity_name": name, "traffic_percentage": share} for name, share in zip("ab", shares, strict=True)
+        ]
+
+    entities = [provisioned(name="a"), provisioned(name="b")]
+    api.created("moved", *entities, routes=routes(90, 10))
+    assert [api.query("moved", HELLO).headers["served-model-name"] for _ in range(3)] == ["a", "a", "a"]
+    body = {"served_entities": entities, "traffic_config": {"routes": routes(50, 50)}}
+    assert api.http.put(f"{CONTROL}/moved/config", json=body).status_code == 200
+    assert Counter(api.query("moved", HELLO).headers["served-model-name"] for _ in range(10)) == {"a": 5, "b": 5}
+
+
+@pytest.mark.parametrize("route", ["ai-gateway", "rate-limits"])
+@pytest.mark.parametrize(
+    ("limit", "says"),
+    [
+        ({}, "needs calls or tokens"),
+        ({"key": "user_group", "calls": 1}, "key user_group needs a principal"),
+        ({"key": "service_principal", "calls": 1, "principal": ""}, "key service_principal needs a principal"),
+        ({"key": "endpoint", "calls": 1, "principal": "ada"}, "takes no principal"),
+        ({"calls": 1, "principal": "ada"}, "takes no principal"),
+    ],
+)
+def test_a_limit_that_would_limit_nothing_is_refused(api: Api, route: str, limit: Any, says: str) -> None:
+    body = {"rate_limits": [{"renewal_period": "minute", **limit}]}
+    answer = api.http.put(f"{CONTROL}/{CHAT}/{route}", json=body)
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert says in answer.json()["message"]
+
+
 def test_tokens_over_the_limit_are_refused_before_they_are_spent(api: Api) -> None:
     name = api.created("frugal", ai_gateway={"rate_limits": [{"tokens": 100, **PER_MINUTE}]})
     assert api.query(name, {**HELLO, "max_tokens": 90}).status_code == 200

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from workspace_api import CHAT, CONTROL, Api, provisioned
+from workspace_api import CHAT, CONTROL, Api, external, provisioned
 
 Start = Callable[..., Api]
 HELLO = {"messages": [{"role": "user", "content": "Hello"}]}
@@ -119,6 +119,21 @@ def test_who_can_manage_an_endpoint_updates_scales_and_deletes_it(api: Api) -> N
     assert api.http.get(f"{CONTROL}/managed").status_code == 404
 
 
+def test_only_admins_say_where_credentials_go(api: Api) -> None:
+    """Who can manage an endpoint does not see its key, and could have it sent to a server of their own."""
+    theirs, mine = external("https://api.example.com", "canary-for-tests"), "http://127.0.0.1:9"
+    api.created("provided", theirs)
+    grant = {"access_control_list": [{"user_name": "ada", "permission_level": "CAN_MANAGE"}]}
+    api.http.put(f"{PERMISSIONS}/{api.get('provided')['id']}", json=grant)
+    ada = As(api, "ada")
+    stolen = external(mine, "", name="x")
+    stolen["external_model"]["openai_config"] = {"openai_api_key": "{{secrets/prod/key}}", "openai_api_base": mine}
+    assert ada("PUT", f"{CONTROL}/provided/config", {"served_entities": [stolen]}).status_code == 403
+    endpoint(api, "slow", user_name="ada:CAN_MANAGE")
+    assert ada("PUT", f"{CONTROL}/pt/slow/config", {"config": {"served_entities": [stolen]}}).status_code == 403
+    assert ada("PUT", f"{CONTROL}/provided/ai-gateway", {}).status_code == 200
+
+
 def test_who_made_an_endpoint_is_named_and_can_manage_it(start: Start) -> None:
     api = start()
     admin, later = As(api, "ada", "admin"), As(api, "ada", "read")
@@ -156,6 +171,15 @@ def test_every_write_to_the_management_api_is_refused_to_a_reader(api: Api) -> N
     paths = api.http.get("/openapi.json").json()["paths"]
     writes = [(method, path) for path, methods in paths.items() for method in methods if method != "get"]
     assert len(writes) > 15
+    api.post("/api/2.0/secrets/scopes/create", {"scope": "s"})
+    bodies = {
+        "scopes/delete": {"scope": "s"},
+        "secrets/put": {"scope": "s", "key": "k", "string_value": "v"},
+        "secrets/delete": {"scope": "s", "key": "k"},
+        "acls/put": {"scope": "s", "principal": "bob", "permission": "MANAGE"},
+        "acls/delete": {"scope": "s", "principal": "local-user"},
+    }
     for method, path in writes:
         filled = path.format(name=name, served="my_llama-1", identity=api.get(name)["id"], model="m", version="1")
-        assert read(method.upper(), filled, {**HELLO, "model": name}).status_code == 403, (method, path)
+        body = next((body for end, body in bodies.items() if path.endswith(end)), {**HELLO, "model": name})
+        assert read(method.upper(), filled, body).status_code == 403, (method, path)

@@ -92,6 +92,20 @@ def test_markers_pass_options_the_nearest_first(run: pytest.Pytester) -> None:
     run.runpytest_subprocess(*STRICT).assert_outcomes(passed=1)
 
 
+def test_a_marker_without_names_is_a_mistake_that_is_told(run: pytest.Pytester) -> None:
+    run.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.fm_workspace("upstream")
+        def test_it(fm_workspace): pass
+        """
+    )
+    done = run.runpytest_subprocess(*STRICT)
+    done.assert_outcomes(errors=1)
+    done.stdout.fnmatch_lines("*the marker fm_workspace takes options by name*")
+
+
 def test_an_async_client_that_nobody_used_is_no_trouble(run: pytest.Pytester) -> None:
     run.makepyfile("def test_it(fm_async_client): pass")
     run.runpytest_subprocess(*STRICT).assert_outcomes(passed=1)

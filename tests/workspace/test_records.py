@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workspace_api import CHAT, CONTROL, GTE, Api, external
+from workspace_api import CHAT, CONTROL, GTE, Api, external, provisioned
 
 from fm_workspace import _records
 from fm_workspace._database import Database
-from fm_workspace._records import USAGE, Records
+from fm_workspace._records import INFERENCE, USAGE, Records
+from fm_workspace._simulated import REASONING
 
 Start = Callable[..., Api]
 TRACKED = {
@@ -159,3 +160,47 @@ def test_the_oldest_rows_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found[-1] == 999
     assert len(found) <= 100 + _records.SPARE_ROWS
     assert found == list(range(found[0], 1_000))
+
+
+def test_large_rows_give_way_earlier(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_records, "MAX_CHARS", 10_000)
+    monkeypatch.setattr(_records, "SPARE_CHARS", 5_000)
+    records = Records(Database())
+    for number in range(100):
+        records.add(INFERENCE, "x", {"number": number, "response": "x" * 1_000})
+        records.add(USAGE, "x", {"number": number})
+    found: list[Any] = [row["number"] for row in records.rows(INFERENCE)]
+    assert (5 <= len(found) <= 15, found) == (True, list(range(found[0], 100)))
+    assert len(records.rows(USAGE)) == 100
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("kind", ["chat", "parts", "completions", "responses", "chat-agent", "responses-agent"])
+def test_usage_counts_the_characters_of_the_texts(start: Start, kind: str, stream: bool) -> None:
+    models = {
+        "parts": "my_gpt_oss",
+        "completions": "my_base",
+        "chat-agent": "agent",
+        "responses-agent": "responses_agent",
+    }
+    prompt, said = "Wie heißt die Stadt? Die Stadt heißt Zürich.", "Die Stadt heißt Zürich."
+    api = start()
+    entity = provisioned(f"main.default.{models.get(kind, 'my_llama')}")
+    name = api.created("tracked", entity, ai_gateway=TRACKED)
+    query: dict[str, Any] = {"messages": [{"role": "user", "content": prompt}]}
+    if kind == "completions":
+        query = {"prompt": [prompt]}
+    if kind.startswith("responses"):
+        query = {"input": prompt}
+    assert api.query(name, {**query, "stream": stream}).status_code == 200
+    (row,) = api.workspace.usage(name)
+    reasoning = len(REASONING) if kind == "parts" else 0
+    assert (row["input_character_count"], row["output_character_count"]) == (len(prompt), len(said) + reasoning)
+
+
+def test_a_failure_has_no_characters_of_an_answer(start: Start) -> None:
+    api = start()
+    name = api.created("tracked", ai_gateway=TRACKED)
+    api.query(name, {"messages": [{"role": "user", "content": "Hello"}], "colour": "red"})
+    (row,) = api.workspace.usage(name)
+    assert (row["input_character_count"], row["output_character_count"]) == (5, 0)

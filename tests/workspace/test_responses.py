@@ -1,15 +1,11 @@
-"""The Responses API and agents of the embedded workspace, asked by the OpenAI SDK and by plain HTTP."""
+"""The Responses API and agents of the embedded workspace, by plain HTTP. The OpenAI SDK's turn: tests/clients."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from openai import AsyncOpenAI, BadRequestError, NotFoundError, OpenAI
-from openai.types.responses import Response, ResponseCompletedEvent
 from workspace_api import CHAT, CONTROL, GTE, Api, external
 
 from fm_workspace import Upstream
@@ -27,12 +23,6 @@ WEATHER = {
 }
 
 
-@pytest.fixture
-def openai(api: Api) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{api.workspace.host}/serving-endpoints", api_key=api.workspace.token) as client:
-        yield client
-
-
 def agent(api: Api, name: str, **tags: str) -> str:
     """An agent endpoint: its model's name says what it is, unless a tag does."""
     if api.http.get(f"{CONTROL}/{name}").status_code == 404:
@@ -45,79 +35,6 @@ def refused(api: Api, body: Any, path: str = PATH) -> str:
     answer = api.post(path, body)
     assert answer.status_code == 400, answer.text
     return answer.text
-
-
-class TestWithTheOpenAISDK:
-    def test_a_whole_answer(self, openai: OpenAI) -> None:
-        found = openai.responses.create(model=GPT, input=QUESTION)
-        assert (found.output_text, found.status) == ("The sky is blue.", "completed")
-        assert found.usage is not None and found.usage.total_tokens == found.usage.input_tokens + found.usage.output_tokens  # fmt: skip
-        assert Response.model_validate(found.model_dump(), strict=False)
-
-    @pytest.mark.parametrize("params", [{}, {"tools": [WEATHER]}, {"reasoning": {"effort": "low", "summary": "auto"}}, {"max_output_tokens": 5}])  # fmt: skip
-    def test_a_stream_has_the_events_of_the_api_in_their_order(self, openai: OpenAI, params: Any) -> None:
-        prompt = "What is the weather in Paris? The sky is blue, they say, and will be for days."
-        events = list(openai.responses.create(model=GPT, input=prompt, stream=True, **params))
-        assert [event.sequence_number for event in events] == list(range(len(events)))
-        assert ["response.created", "response.in_progress"] == [event.type for event in events[:2]]
-        last = events[-1]
-        assert last.type == ("response.incomplete" if "max_output_tokens" in params else "response.completed")
-        done = [event.item for event in events if event.type == "response.output_item.done"]
-        assert done == last.response.output
-        deltas = "".join(event.delta for event in events if event.type == "response.output_text.delta")
-        assert deltas == last.response.output_text
-        arguments = "".join(event.delta for event in events if event.type == "response.function_call_arguments.delta")
-        assert arguments == "".join(item.arguments for item in done if item.type == "function_call")
-        assert ("tools" in params) is (arguments != "")
-
-    def test_its_stream_helper_puts_the_answer_together(self, openai: OpenAI) -> None:
-        with openai.responses.stream(model=GPT, input=QUESTION) as stream:
-            kinds = [event.type for event in stream]
-        assert isinstance(ResponseCompletedEvent, type) and kinds[-1] == "response.completed"
-        assert stream.get_final_response().output_text == "The sky is blue."
-
-    def test_a_conversation_with_tools_and_reasoning(self, openai: OpenAI) -> None:
-        history: list[Any] = [{"role": "user", "content": "What is the weather in Paris?"}]
-        first = openai.responses.create(model=GPT, input=history, tools=[WEATHER], reasoning={"effort": "low"})
-        thought, call = first.output
-        assert (thought.type, call.type, json.loads(call.arguments)) == ("reasoning", "function_call", {"location": "Paris"})  # fmt: skip
-        history += [item.model_dump(exclude={"status"}, exclude_none=True) for item in first.output]
-        history.append({"type": "function_call_output", "call_id": call.call_id, "output": "Sunny in Paris."})
-        second = openai.responses.create(model=GPT, input=history, tools=[WEATHER])
-        assert second.output_text == "Sunny in Paris."
-
-    def test_a_schema_is_kept_to(self, openai: OpenAI) -> None:
-        schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False}  # fmt: skip
-        form = {"format": {"type": "json_schema", "name": "place", "schema": schema, "strict": True}}
-        found = openai.responses.create(model=GPT, input="I live in Paris", instructions="Be short", text=form)
-        assert json.loads(found.output_text) == {"city": "Paris"}
-
-    def test_the_async_client(self, api: Api) -> None:
-        async def ask() -> list[str]:
-            base = f"{api.workspace.host}/serving-endpoints"
-            async with AsyncOpenAI(base_url=base, api_key=api.workspace.token) as client:
-                stream = await client.responses.create(model=GPT, input=QUESTION, stream=True)
-                return [event.delta async for event in stream if event.type == "response.output_text.delta"]
-
-        assert "".join(asyncio.run(ask())) == "The sky is blue."
-
-    def test_an_agent(self, api: Api, openai: OpenAI) -> None:
-        name = agent(api, "responses_agent")
-        events = list(openai.responses.create(model=name, input=[{"role": "user", "content": "What is 2 + 3?"}], stream=True))  # fmt: skip
-        done = [event.item.type for event in events if event.type == "response.output_item.done"]
-        assert done == ["message", "function_call", "function_call_output", "message"]
-        whole = openai.responses.create(model=name, input="What is 2 + 3?", extra_body={"custom_inputs": {"a": 1}})
-        assert whole.output[-1].content[0].text == "2 + 3 = 5."  # type: ignore[union-attr]
-        assert whole.custom_outputs["custom_inputs"] == {"a": 1}  # type: ignore[attr-defined]
-
-    @pytest.mark.parametrize("extra", [{"store": False}, {"background": True}, {"conversation": "c"}, {"previous_response_id": "r"}, {"service_tier": "auto"}])  # fmt: skip
-    def test_what_the_service_does_not_have_is_refused(self, openai: OpenAI, extra: Any) -> None:
-        with pytest.raises(BadRequestError, match=next(iter(extra))):
-            openai.responses.create(model=GPT, input="Hi", **extra)
-
-    def test_an_endpoint_that_does_not_exist(self, openai: OpenAI) -> None:
-        with pytest.raises(NotFoundError):
-            openai.responses.create(model="nobody", input="Hi")
 
 
 REASONING = {"type": "reasoning", "id": "rs_1", "summary": []}
@@ -173,9 +90,9 @@ def test_an_upstream_server_is_asked_in_the_same_way(api: Api, start: Any) -> No
     upstream = Upstream(f"{api.workspace.host}/serving-endpoints", api_key=api.workspace.token, models={"*": GPT})
     ours = start(engine=upstream)
     assert ours.query(CHAT, {"input": QUESTION}).json()["output"][0]["content"][0]["text"] == "The sky is blue."
-    with OpenAI(base_url=f"{ours.workspace.host}/serving-endpoints", api_key=ours.workspace.token) as client:
-        *_, last = client.responses.create(model=CHAT, input=QUESTION, stream=True)
-    assert last.type == "response.completed"
+    with ours.http.stream("POST", PATH, json={"model": CHAT, "input": QUESTION, "stream": True}) as answer:
+        *_, last = [json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: {")]
+    assert last["type"] == "response.completed"
     assert "agent/v2/chat" == ours.get(agent(ours, "chat_agent"))["task"]
     assert ours.query("chat_agent", {"messages": [{"role": "user", "content": "2 + 2"}]}).json()["messages"]
 

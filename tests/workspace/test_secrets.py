@@ -273,12 +273,14 @@ def test_without_a_state_file_nothing_is_written_down(start: Start, home: Path) 
     assert not home.exists()
 
 
-def test_only_admins_come_near_secrets(start: Start) -> None:
+def test_without_a_permission_only_admins_come_near_secrets(start: Start) -> None:
     api = start()
     put(api, "prod", "key")
     for role in ("query", "read"):
         headers = {"Authorization": f"Bearer {api.workspace.issue_token('ada', role)}"}
-        for path in ("scopes/list", "list?scope=prod", "get?scope=prod&key=key"):
+        scopes = httpx.get(f"{api.workspace.host}{SECRETS}/scopes/list", headers=headers, trust_env=False)
+        assert scopes.json() == {"scopes": []}
+        for path in ("list?scope=prod", "get?scope=prod&key=key", "list?scope=nobody"):
             url = f"{api.workspace.host}{SECRETS}/{path}"
             assert httpx.get(url, headers=headers, trust_env=False).status_code == 403
     assert api.text(CHAT, "Hello")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from workspace_api import Api, external, provisioned
 
 from fm_client import Client
+from fm_workspace import _stream_guard
+from fm_workspace._engine import Events
 
 Start = Callable[..., Api]
 MODELS = {
@@ -121,6 +124,24 @@ def test_a_providers_stream_is_looked_into_as_well(start: Start) -> None:
         api.created(name, entity, ai_gateway={"guardrails": {"output": rules}})
     assert said("chat", events(api, "masked", body("chat"))) == MASKED
     assert api.query("blocked", body("chat")).status_code == 400
+
+
+def test_a_stream_without_end_is_not_held_without_end(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless:
+        async def answer(self, query: Any) -> Any:
+            async def source() -> AsyncIterator[bytes]:
+                while True:
+                    yield b"data: {}\n\n" * 1_000
+                    await asyncio.sleep(0)
+
+            return Events(source())
+
+        async def aclose(self) -> None: ...
+
+    monkeypatch.setattr(_stream_guard, "MAX_HELD_BYTES", 1_000_000)
+    api = start(engine=Endless())
+    answer = api.query(created(api, "endless", "chat", MASK), body("chat"))
+    assert (answer.status_code, answer.json()["error_code"]) == (502, "EXTERNAL_MODEL_ERROR")
 
 
 def test_a_client_puts_a_masked_stream_together(api: Api) -> None:

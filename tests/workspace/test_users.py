@@ -24,10 +24,9 @@ REQUESTS = {
         ("PUT", f"{CONTROL}/{CHAT}/ai-gateway"),
         ("PATCH", f"{CONTROL}/{CHAT}/tags"),
         ("PUT", "/api/2.0/permissions/serving-endpoints/x"),
-        ("POST", "/api/2.0/secrets/put"),
+        ("POST", "/api/2.0/secrets/scopes/create"),
     ],
     PRIVATE: [
-        ("GET", "/api/2.0/secrets/scopes/list"),
         ("GET", "/api/2.0/secrets/get?scope=a&key=b"),
         ("GET", "/api/fm/usage"),
         ("GET", "/api/fm/audit"),
@@ -55,7 +54,9 @@ def test_a_role_allows_what_it_says_and_refuses_the_rest_with_403(api: Api, role
             assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/api/2.0/secrets/%73copes/list", "/api/2.0/./secrets/scopes/list", "//api/fm/audit"])
+@pytest.mark.parametrize(
+    "path", ["/api/2.0/secrets/%67et?scope=s&key=k", "/api/2.0/./secrets/get?scope=s&key=k", "//api/fm/audit"]
+)
 def test_no_spelling_of_a_path_gets_past_a_role(api: Api, path: str) -> None:
     answer = asked_as(api, api.workspace.issue_token("ada", "read"), "GET", path)
     assert answer.status_code in (403, 404)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import openai
 import pytest
-
-from fm_workspace import Workspace
+from pydantic import BaseModel
 
 LLAMA, CLAUDE, GTE = "databricks-meta-llama-3-3-70b-instruct", "databricks-claude-sonnet-4-5", "databricks-gte-large-en"
 TOOL: Any = {
@@ -23,26 +23,16 @@ TOOL: Any = {
 
 
 @pytest.fixture
-def client(workspace: Workspace) -> Iterator[openai.OpenAI]:
+def client(workspace: Any) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=f"{workspace.host}/serving-endpoints", api_key=workspace.token) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
-def completing(shared: Workspace) -> str:
+def completing(workspace: Any) -> str:
     """An endpoint for completions."""
-    from fm_client import Client
-
-    with Client(shared.host, shared.token) as fm:
-        fm.endpoints.create(
-            "completing",
-            entity_name="main.default.base",
-            entity_version="1",
-            max_provisioned_throughput=980,
-            tags={"fm_task": "completions"},
-            wait=True,
-        )
-    return "completing"
+    made: str = workspace.create("completing", tags=[{"key": "fm_task", "value": "completions"}])
+    return made
 
 
 def user(text: str) -> Any:
@@ -84,8 +74,6 @@ def test_its_own_stream_helper_puts_tool_calls_together(client: openai.OpenAI) -
 
 
 def test_it_parses_a_model_of_pydantic(client: openai.OpenAI) -> None:
-    from pydantic import BaseModel
-
     class Place(BaseModel):
         city: str
         population: int
@@ -132,13 +120,16 @@ def test_it_completes(client: openai.OpenAI, completing: str) -> None:
     assert "".join(choice.text for chunk in chunks for choice in chunk.choices) == answer.choices[0].text
 
 
-async def test_its_async_client_chats_and_streams(workspace: Workspace) -> None:
-    base = f"{workspace.host}/serving-endpoints"
-    async with openai.AsyncOpenAI(base_url=base, api_key=workspace.token) as client:
-        stream = await client.chat.completions.create(model=LLAMA, messages=user("Say hello"), stream=True)
-        pieces = [chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices]
-        whole = await client.chat.completions.create(model=LLAMA, messages=user("Say hello"))
-        assert "".join(pieces) == whole.choices[0].message.content
+def test_its_async_client_chats_and_streams(workspace: Any) -> None:
+    async def ask() -> None:
+        base = f"{workspace.host}/serving-endpoints"
+        async with openai.AsyncOpenAI(base_url=base, api_key=workspace.token) as client:
+            stream = await client.chat.completions.create(model=LLAMA, messages=user("Say hello"), stream=True)
+            pieces = [chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices]
+            whole = await client.chat.completions.create(model=LLAMA, messages=user("Say hello"))
+            assert "".join(pieces) == whole.choices[0].message.content
+
+    asyncio.run(ask())
 
 
 @pytest.mark.parametrize(
@@ -156,19 +147,9 @@ def test_errors_arrive_as_its_own(client: openai.OpenAI, model: str, options: An
         client.chat.completions.create(model=model, messages=user("Hello"), **options)
 
 
-def test_a_rate_limit_arrives_as_its_own_with_the_time_to_wait(client: openai.OpenAI, workspace: Workspace) -> None:
-    from fm_client import Client
-
-    with Client(workspace.host, workspace.token) as fm:
-        fm.endpoints.create(
-            "limited", entity_name="main.default.llama", entity_version="1", max_provisioned_throughput=980, wait=True
-        )
-    import httpx
-
+def test_a_rate_limit_arrives_as_its_own_with_the_time_to_wait(client: openai.OpenAI, workspace: Any) -> None:
     limits = {"rate_limits": [{"calls": 0, "renewal_period": "minute"}]}
-    headers = {"Authorization": f"Bearer {workspace.token}"}
-    url = f"{workspace.host}/api/2.0/serving-endpoints/limited/ai-gateway"
-    assert httpx.put(url, json=limits, headers=headers).status_code == 200
+    workspace.send("PUT", f"/api/2.0/serving-endpoints/{workspace.create('limited')}/ai-gateway", limits)
     with pytest.raises(openai.RateLimitError) as caught:
         client.with_options(max_retries=0).chat.completions.create(model="limited", messages=user("Hello"))
     assert int(caught.value.response.headers["retry-after"]) > 0

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-from fm_workspace import Workspace
-
-deployments = pytest.importorskip("mlflow.deployments")
+from mlflow import deployments
 
 LLAMA, GTE = "databricks-meta-llama-3-3-70b-instruct", "databricks-gte-large-en"
 CHAT = {"messages": [{"role": "user", "content": "The sky is blue. What colour is the sky?"}]}
@@ -21,7 +19,7 @@ CONFIG = {
 
 
 @pytest.fixture
-def target(workspace: Workspace) -> Any:
+def target() -> Any:
     return deployments.get_deploy_client("databricks")
 
 
@@ -75,8 +73,6 @@ def test_errors_arrive_as_its_own(target: Any) -> None:
 
 
 def _settled(target: Any, endpoint: str) -> Any:
-    import time
-
     for _ in range(100):
         shown = target.get_endpoint(endpoint=endpoint)
         if shown["state"]["config_update"] == "NOT_UPDATING":

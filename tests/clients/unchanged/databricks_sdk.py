@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-
-from fm_workspace import Workspace
-
-sdk = pytest.importorskip("databricks.sdk")
-serving = pytest.importorskip("databricks.sdk.service.serving")
-errors = pytest.importorskip("databricks.sdk.errors")
+from databricks import sdk
+from databricks.sdk import errors
+from databricks.sdk.service import serving
 
 LLAMA, GTE = "databricks-meta-llama-3-3-70b-instruct", "databricks-gte-large-en"
 PATIENCE = timedelta(seconds=30)
 
 
 @pytest.fixture
-def databricks(workspace: Workspace) -> Any:
+def databricks() -> Any:
     return sdk.WorkspaceClient()
 
 
@@ -116,9 +114,9 @@ def test_it_reads_metrics_logs_and_the_description(databricks: Any, endpoint: st
     assert b"invocations" in databricks.serving_endpoints.get_open_api(endpoint).contents.read()
 
 
-def test_an_external_model_shows_no_key(databricks: Any, shared: Workspace) -> None:
+def test_an_external_model_shows_no_key(databricks: Any, workspace: Any) -> None:
     config = serving.OpenAiConfig(
-        openai_api_base=f"{shared.host}/serving-endpoints", openai_api_key_plaintext=shared.token
+        openai_api_base=f"{workspace.host}/serving-endpoints", openai_api_key_plaintext=workspace.token
     )
     model = serving.ExternalModel(
         provider=serving.ExternalModelProvider.OPENAI, name=LLAMA, task="llm/v1/chat", openai_config=config
@@ -130,7 +128,7 @@ def test_an_external_model_shows_no_key(databricks: Any, shared: Workspace) -> N
         timeout=PATIENCE,
     )
     shown = databricks.serving_endpoints.get("sdk-external")
-    assert shared.token not in str(shown.as_dict())
+    assert workspace.token not in str(shown.as_dict())
     answer = databricks.serving_endpoints.query("sdk-external", messages=[said("user", "Hello")])
     assert answer.choices[0].message.content
     databricks.serving_endpoints.delete("sdk-external")
@@ -160,9 +158,9 @@ def test_a_name_that_is_taken_is_its_own_error(databricks: Any, endpoint: str) -
         )
 
 
-def test_a_wrong_token_is_its_own_error(shared: Workspace) -> None:
+def test_a_wrong_token_is_its_own_error(workspace: Any) -> None:
     with pytest.raises(errors.Unauthenticated):
-        list(sdk.WorkspaceClient(host=shared.host, token="wrong-token-for-tests").serving_endpoints.list())
+        list(sdk.WorkspaceClient(host=workspace.host, token="wrong-token-for-tests").serving_endpoints.list())
 
 
 @pytest.mark.filterwarnings("ignore:get_open_ai_client:DeprecationWarning")
@@ -171,3 +169,39 @@ def test_it_hands_out_an_openai_client(databricks: Any) -> None:
     answer = client.chat.completions.create(model=LLAMA, messages=[{"role": "user", "content": "Hello"}])
     assert answer.choices[0].message.content
     client.close()
+
+
+def test_it_sets_permissions_and_meets_them(databricks: Any, endpoint: str, shared: Workspace) -> None:
+    def as_user(name: str) -> Any:
+        return sdk.WorkspaceClient(host=shared.host, token=shared.issue_token(name)).serving_endpoints
+
+    level, identity = serving.ServingEndpointPermissionLevel, databricks.serving_endpoints.get(endpoint).id
+    request = serving.ServingEndpointAccessControlRequest(user_name="ada", permission_level=level.CAN_QUERY)
+    databricks.serving_endpoints.set_permissions(identity, access_control_list=[request])
+    assert as_user("ada").query(endpoint, messages=[said("user", "Hello")]).choices
+    assert as_user("ada").get(endpoint).permission_level.value == "CAN_QUERY"
+    with pytest.raises(errors.PermissionDenied):
+        as_user("ada").delete(endpoint)
+    with pytest.raises(errors.PermissionDenied):
+        as_user("bob").query(endpoint, messages=[said("user", "Hello")])
+    databricks.serving_endpoints.set_permissions(identity, access_control_list=[])
+
+
+def test_it_gives_others_access_to_secrets(databricks: Any, shared: Workspace) -> None:
+    workspace = pytest.importorskip("databricks.sdk.service.workspace")
+    ada = sdk.WorkspaceClient(host=shared.host, token=shared.issue_token("ada")).secrets
+    databricks.secrets.create_scope("sdk-shared")
+    databricks.secrets.put_secret("sdk-shared", "key", string_value="value")
+    with pytest.raises(errors.PermissionDenied):
+        ada.get_secret("sdk-shared", "key")
+    databricks.secrets.put_acl("sdk-shared", "ada", workspace.AclPermission.READ)
+    assert base64.b64decode(ada.get_secret("sdk-shared", "key").value) == b"value"
+    assert [(acl.principal, acl.permission.value) for acl in databricks.secrets.list_acls("sdk-shared")] == [
+        ("ada", "READ"),
+        ("local-user", "MANAGE"),
+    ]
+    assert databricks.secrets.get_acl("sdk-shared", "ada").permission is workspace.AclPermission.READ
+    databricks.secrets.delete_acl("sdk-shared", "ada")
+    with pytest.raises(errors.PermissionDenied):
+        list(ada.list_secrets("sdk-shared"))
+    databricks.secrets.delete_scope("sdk-shared")
