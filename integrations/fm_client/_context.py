@@ -99,9 +99,8 @@ def _check_shape(body: Mapping[str, Any]) -> None:
         outer, depth = stack.pop()
         if depth > MAX_DEPTH:
             raise InvalidRequestError(f"the request is nested deeper than {MAX_DEPTH} levels, or contains itself")
-        for inner in _checked_values(outer) if isinstance(outer, dict) else outer:
-            if isinstance(inner, (dict, list, tuple)):
-                stack.append((inner, depth + 1))
+        values = _checked_values(outer) if isinstance(outer, dict) else outer
+        stack += [(inner, depth + 1) for inner in values if isinstance(inner, (dict, list, tuple))]
 
 
 def _checked_values(outer: dict[Any, Any]) -> Iterable[Any]:

@@ -116,19 +116,19 @@ class Http1(_Line[Wire]):
             pass
         return Answer(head.status_code, head.headers.raw_items(), self._body(limits["read"]), self)
 
-    def _connect(self, timeout: float | None) -> None:
-        self.wire.connect_tcp(self._host, self._origin.core.port, timeout)
+    def _connect(self, limit: float | None) -> None:
+        self.wire.connect_tcp(self._host, self._origin.core.port, limit)
         if (context := self._context()) is not None:
-            self.wire.start_tls(context, self._host, timeout)
+            self.wire.start_tls(context, self._host, limit)
         self._connected = True
 
-    def _body(self, timeout: float | None) -> Generator[bytes, None, None]:
-        while type(event := self._event(timeout)) is h11.Data:
+    def _body(self, limit: float | None) -> Generator[bytes, None, None]:
+        while type(event := self._event(limit)) is h11.Data:
             yield bytes(event.data)
 
-    def _event(self, timeout: float | None) -> Any:
+    def _event(self, limit: float | None) -> Any:
         while (event := self._h11.next_event()) is h11.NEED_DATA:
-            self._receive(self.wire.read(READ_BYTES, timeout))
+            self._receive(self.wire.read(READ_BYTES, limit))
         return event
 
 
@@ -148,17 +148,17 @@ class AsyncHttp1(_Line[AsyncWire]):
             pass
         return AsyncAnswer(head.status_code, head.headers.raw_items(), self._body(limits["read"]), self)
 
-    async def _connect(self, timeout: float | None) -> None:
-        await self.wire.connect_tcp(self._host, self._origin.core.port, timeout)
+    async def _connect(self, limit: float | None) -> None:
+        await self.wire.connect_tcp(self._host, self._origin.core.port, limit)
         if (context := self._context()) is not None:
-            await self.wire.start_tls(context, self._host, timeout)
+            await self.wire.start_tls(context, self._host, limit)
         self._connected = True
 
-    async def _body(self, timeout: float | None) -> AsyncGenerator[bytes, None]:
-        while type(event := await self._event(timeout)) is h11.Data:
+    async def _body(self, limit: float | None) -> AsyncGenerator[bytes, None]:
+        while type(event := await self._event(limit)) is h11.Data:
             yield bytes(event.data)
 
-    async def _event(self, timeout: float | None) -> Any:
+    async def _event(self, limit: float | None) -> Any:
         while (event := self._h11.next_event()) is h11.NEED_DATA:
-            self._receive(await self.wire.read(READ_BYTES, timeout))
+            self._receive(await self.wire.read(READ_BYTES, limit))
         return event

@@ -20,13 +20,13 @@ SLACK = 1.0
 
 
 async def connect(
-    host: str, port: int, timeout: float | None, local_address: str | None, options: Iterable[tuple[int, int, int]]
+    host: str, port: int, limit: float | None, local_address: str | None, options: Iterable[tuple[int, int, int]]
 ) -> AsyncSocket:
-    """A connected socket, or httpcore's ConnectTimeout or ConnectError."""
+    """A connected socket, within `limit` seconds, or httpcore's ConnectTimeout or ConnectError."""
     loop = asyncio.get_running_loop()
     local = None if local_address is None else (local_address, 0)
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(limit):
             _, stream = await loop.create_connection(AsyncSocket, host, port, local_addr=local)
     except TimeoutError as exc:
         raise httpcore.ConnectTimeout(exc) from exc
