@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -17,19 +16,26 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = ROOT / ".venv-clients"
 LOCKED = ROOT / "requirements" / "clients"
-START = ["-c", "from fm_cli import main; main()", "workspace", "start", "--deploy-seconds", "0.5", "--output", "json"]
+PROGRAM = """
+import json, sys
+from fm_workspace import Workspace
+with Workspace.start(deploy_seconds=0.5) as workspace:
+    tokens = {"token": workspace.token, **{user: workspace.issue_token(user) for user in ("ada", "bob")}}
+    print(json.dumps({"host": workspace.host, **tokens}), flush=True)
+    sys.stdin.read()
+"""
+"""Serves until its input ends."""
 
 
 @pytest.fixture(scope="session")
 def workspace() -> Iterator[dict[str, str]]:
-    """Its host and token, as `fm workspace start` tells them."""
-    with subprocess.Popen([sys.executable, *START], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            lines = iter(process.stdout.readline, "")
-            yield json.loads("".join(takewhile(lambda line: line != "}\n", lines)) + "}")
-        finally:
-            process.terminate()
+    """Its host, its token, and those of two users."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        yield json.loads(process.stdout.readline())
+        process.stdin.close()
 
 
 @pytest.fixture(scope="session")

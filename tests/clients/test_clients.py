@@ -47,6 +47,8 @@ def test_a_client_runs_unchanged(
         "HOME": str(tmp_path),
         "DATABRICKS_HOST": workspace["host"],
         "DATABRICKS_TOKEN": workspace["token"],
+        "TOKEN_OF_ADA": workspace["ada"],
+        "TOKEN_OF_BOB": workspace["bob"],
         "DO_NOT_TRACK": "true",  # MLflow's telemetry
     }
     done = subprocess.run(

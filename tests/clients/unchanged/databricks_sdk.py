@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from databricks import sdk
 from databricks.sdk import errors
 from databricks.sdk.service import serving
+from databricks.sdk.service.workspace import AclPermission
 
 LLAMA, GTE = "databricks-meta-llama-3-3-70b-instruct", "databricks-gte-large-en"
 PATIENCE = timedelta(seconds=30)
@@ -19,6 +21,12 @@ PATIENCE = timedelta(seconds=30)
 @pytest.fixture
 def databricks() -> Any:
     return sdk.WorkspaceClient()
+
+
+@pytest.fixture
+def user() -> Callable[[str], Any]:
+    """A client of another user: ada or bob."""
+    return lambda name: sdk.WorkspaceClient(token=os.environ[f"TOKEN_OF_{name.upper()}"])
 
 
 @pytest.fixture
@@ -171,36 +179,32 @@ def test_it_hands_out_an_openai_client(databricks: Any) -> None:
     client.close()
 
 
-def test_it_sets_permissions_and_meets_them(databricks: Any, endpoint: str, shared: Workspace) -> None:
-    def as_user(name: str) -> Any:
-        return sdk.WorkspaceClient(host=shared.host, token=shared.issue_token(name)).serving_endpoints
-
+def test_it_sets_permissions_and_meets_them(databricks: Any, endpoint: str, user: Any) -> None:
     level, identity = serving.ServingEndpointPermissionLevel, databricks.serving_endpoints.get(endpoint).id
     request = serving.ServingEndpointAccessControlRequest(user_name="ada", permission_level=level.CAN_QUERY)
     databricks.serving_endpoints.set_permissions(identity, access_control_list=[request])
-    assert as_user("ada").query(endpoint, messages=[said("user", "Hello")]).choices
-    assert as_user("ada").get(endpoint).permission_level.value == "CAN_QUERY"
+    assert user("ada").serving_endpoints.query(endpoint, messages=[said("user", "Hello")]).choices
+    assert user("ada").serving_endpoints.get(endpoint).permission_level.value == "CAN_QUERY"
     with pytest.raises(errors.PermissionDenied):
-        as_user("ada").delete(endpoint)
+        user("ada").serving_endpoints.delete(endpoint)
     with pytest.raises(errors.PermissionDenied):
-        as_user("bob").query(endpoint, messages=[said("user", "Hello")])
+        user("bob").serving_endpoints.query(endpoint, messages=[said("user", "Hello")])
     databricks.serving_endpoints.set_permissions(identity, access_control_list=[])
 
 
-def test_it_gives_others_access_to_secrets(databricks: Any, shared: Workspace) -> None:
-    workspace = pytest.importorskip("databricks.sdk.service.workspace")
-    ada = sdk.WorkspaceClient(host=shared.host, token=shared.issue_token("ada")).secrets
+def test_it_gives_others_access_to_secrets(databricks: Any, user: Any) -> None:
+    ada = user("ada").secrets
     databricks.secrets.create_scope("sdk-shared")
     databricks.secrets.put_secret("sdk-shared", "key", string_value="value")
     with pytest.raises(errors.PermissionDenied):
         ada.get_secret("sdk-shared", "key")
-    databricks.secrets.put_acl("sdk-shared", "ada", workspace.AclPermission.READ)
+    databricks.secrets.put_acl("sdk-shared", "ada", AclPermission.READ)
     assert base64.b64decode(ada.get_secret("sdk-shared", "key").value) == b"value"
     assert [(acl.principal, acl.permission.value) for acl in databricks.secrets.list_acls("sdk-shared")] == [
         ("ada", "READ"),
         ("local-user", "MANAGE"),
     ]
-    assert databricks.secrets.get_acl("sdk-shared", "ada").permission is workspace.AclPermission.READ
+    assert databricks.secrets.get_acl("sdk-shared", "ada").permission is AclPermission.READ
     databricks.secrets.delete_acl("sdk-shared", "ada")
     with pytest.raises(errors.PermissionDenied):
         list(ada.list_secrets("sdk-shared"))
