@@ -55,6 +55,7 @@ DOES_IO = {
     "_client",
     "_heads",
     "_http",
+    "_http1",
     "_network",
     "_oauth",
     "_pair",
@@ -62,6 +63,7 @@ DOES_IO = {
     "_process",
     "_progress",
     "_shelf",
+    "_sockets",
     "_sources",
     "_threads",
 }

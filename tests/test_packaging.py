@@ -148,7 +148,7 @@ def test_what_a_package_imports_is_declared(installed: Path, metadata: Message, 
 
 
 def test_the_core_asks_for_little(metadata: Message) -> None:
-    assert requirements(metadata, "") == {"httpcore", "httpx", "pydantic"}
+    assert requirements(metadata, "") == {"h11", "httpcore", "httpx", "pydantic"}
 
 
 def test_the_extras_are_the_documented_ones(metadata: Message) -> None:

@@ -169,7 +169,7 @@ class Rule(Entry):
     sources: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """All that is known of models, and where it is from."""
 
@@ -191,6 +191,9 @@ class Catalog:
     def __post_init__(self) -> None:
         by_endpoint = {entry.endpoint: entry for entry in self.retirements if entry.endpoint is not None}
         object.__setattr__(self, "retired", by_endpoint)
+
+    def __hash__(self) -> int:
+        return hash(self.tasks)  # mappings have none; what is worked out by a catalog can be kept all the same
 
 
 _DAYS = ("date", "redirect_until")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,8 @@ JSON_HEADERS = {**HEADERS, "content-type": "application/json"}
 STREAM_HEADERS = {**JSON_HEADERS, "accept": "text/event-stream"}
 MAX_DEPTH = 250
 """Levels of nesting in a request: more than any real schema has, and fewer than JSON parsers take (Python's: 1,000)."""
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 @dataclass(slots=True)
@@ -73,7 +75,7 @@ def encode(body: Mapping[str, Any], limit: int, endpoint: str = "") -> bytes:
     """`body` as JSON in UTF-8; what JSON cannot say exactly is refused instead of bent."""
     _check_shape(body)
     try:
-        data = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        data = _ENCODER.encode(body).encode()
     except UnicodeEncodeError as exc:
         raise InvalidRequestError(
             f"the request has text that is no Unicode (half of a surrogate pair at character {exc.start})"
@@ -97,13 +99,12 @@ def _check_shape(body: Mapping[str, Any]) -> None:
         outer, depth = stack.pop()
         if depth > MAX_DEPTH:
             raise InvalidRequestError(f"the request is nested deeper than {MAX_DEPTH} levels, or contains itself")
-        stack.extend((inner, depth + 1) for inner in _containers(outer))
+        values = _checked_values(outer) if isinstance(outer, dict) else outer
+        stack += [(inner, depth + 1) for inner in values if isinstance(inner, (dict, list, tuple))]
 
 
-def _containers(outer: Any) -> list[Any]:
-    if not isinstance(outer, dict):
-        return [inner for inner in outer if isinstance(inner, (dict, list, tuple))]
+def _checked_values(outer: dict[Any, Any]) -> Iterable[Any]:
     for key in outer:
         if not isinstance(key, str):
             raise InvalidRequestError(f"the request has the key {key!r:.60}: keys must be text")
-    return [inner for inner in outer.values() if isinstance(inner, (dict, list, tuple))]
+    return outer.values()

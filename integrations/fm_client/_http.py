@@ -132,13 +132,9 @@ class _Base:
 def _core_request(request: Request, target: Target) -> httpcore.Request:
     limits = request.timeout
     timeout = {"connect": limits.connect, "read": limits.read, "write": limits.write}
-    return httpcore.Request(
-        request.method,
-        target.url,
-        headers=encoded(request, target.netloc),
-        content=request.body or b"",
-        extensions={"timeout": timeout},
-    )
+    sent = httpcore.Request(request.method, target.url, content=request.body or b"", extensions={"timeout": timeout})
+    sent.headers = encoded(request, target.netloc)  # set, and not given: it would look at each of them
+    return sent
 
 
 def _httpx_request(request: Request, target: Target, wait: float | None) -> Builder:

@@ -271,11 +271,12 @@ class AsyncWire(_Limited, httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStr
         **__: Any,
     ) -> httpcore.AsyncNetworkStream:
         """Dial. The socket options are ours, also behind a proxy, where httpcore drops them."""
+        from ._sockets import connect  # which needs asyncio
+
         limit = self._limit(timeout, httpcore.ConnectTimeout)
-        dial = functools.partial(httpcore.AnyIOBackend().connect_tcp, port=port, timeout=limit)
         for address, is_last in _with_last(await self._resolved(host, port)):
             try:
-                self._stream = await dial(address, local_address=local_address, socket_options=socket_options())
+                self._stream = await connect(address, port, limit, local_address, socket_options())
                 break
             except httpcore.ConnectError:
                 if is_last:

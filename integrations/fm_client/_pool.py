@@ -19,6 +19,7 @@ from typing import cast
 
 import httpcore
 
+from ._http1 import Answer, AsyncAnswer
 from ._network import Clock, Origin
 from ._shelf import AsyncConnection, Connection, Shelf, dial, dial_async
 
@@ -237,7 +238,7 @@ class Exchange(_Native):
         super().__init__()
         self._pool, self._origin = pool, origin
         self._connection: Connection | None = None
-        self._response: httpcore.Response | None = None
+        self._response: httpcore.Response | Answer | None = None
         self._chunks: Iterator[bytes] = iter(())
         self._held = False
         self.stale = False
@@ -304,7 +305,7 @@ class AsyncExchange(_Native):
         super().__init__()
         self._pool, self._origin = pool, origin
         self._connection: AsyncConnection | None = None
-        self._response: httpcore.Response | None = None
+        self._response: httpcore.Response | AsyncAnswer | None = None
         self._chunks: AsyncGenerator[bytes, None] | None = None
         self._held = False
         self.stale = False

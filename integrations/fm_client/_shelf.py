@@ -8,10 +8,13 @@ from typing import Generic, TypeVar
 
 import httpcore
 
+from ._http1 import AsyncHttp1, Http1
 from ._network import AsyncWire, Clock, Origin, Wire
 
+Line = Http1 | httpcore.ConnectionInterface
+AsyncLine = AsyncHttp1 | httpcore.AsyncConnectionInterface
 W = TypeVar("W", Wire, AsyncWire)
-C = TypeVar("C", httpcore.ConnectionInterface, httpcore.AsyncConnectionInterface)
+C = TypeVar("C", Line, AsyncLine)
 
 
 @dataclass(slots=True, eq=False)
@@ -23,14 +26,16 @@ class _Connection(Generic[W, C]):
     idle_since: float = 0.0
 
 
-Connection = _Connection[Wire, httpcore.ConnectionInterface]
-AsyncConnection = _Connection[AsyncWire, httpcore.AsyncConnectionInterface]
+Connection = _Connection[Wire, Line]
+AsyncConnection = _Connection[AsyncWire, AsyncLine]
 K = TypeVar("K", Connection, AsyncConnection)
 
 
 def dial(origin: Origin, clock: Clock) -> Connection:
-    """A new connection, not yet open. httpcore's own pool is only asked what kind of it the proxy needs."""
+    """A new connection, not yet open. httpcore's own pool is only asked what kind of it a proxy needs."""
     wire = Wire(clock, origin.permit)
+    if origin.proxy is None:
+        return Connection(origin, wire, Http1(origin, wire))
     maker = httpcore.ConnectionPool(origin.context, origin.proxy, network_backend=wire)
     return Connection(origin, wire, maker.create_connection(origin.core))
 
@@ -38,6 +43,8 @@ def dial(origin: Origin, clock: Clock) -> Connection:
 def dial_async(origin: Origin, clock: Clock) -> AsyncConnection:
     """`dial`, async."""
     wire = AsyncWire(clock, origin.permit)
+    if origin.proxy is None:
+        return AsyncConnection(origin, wire, AsyncHttp1(origin, wire))
     maker = httpcore.AsyncConnectionPool(origin.context, origin.proxy, network_backend=wire)
     return AsyncConnection(origin, wire, maker.create_connection(origin.core))
 

@@ -79,8 +79,8 @@ def read_batch(reply: Reply, endpoint: str, start: int, count: int) -> Batch:
         raise ResponseFormatError("the answer has no list of embeddings", body=text_of(reply.body), **facts)
     vectors = _in_order(data, start, count, facts)
     check_dimension(vectors, facts, start)
-    if b"true" in reply.body or b"false" in reply.body:  # Python would count them as 1 and 0
-        _check_numbers(vectors, facts, start)
+    if any(isinstance(item["embedding"], list) for item in data) and _has_booleans(reply.body):
+        _check_numbers(vectors, facts, start)  # Python would count them as 1 and 0
     model = answer.get("model")
     return Batch(
         start,
@@ -128,12 +128,26 @@ def _vector(value: Any, position: int, facts: Mapping[str, Any]) -> list[float]:
     try:
         vector = _from_base64(value) if isinstance(value, str) else value
         # One pass in C: a NaN or an infinity in any place makes the sum one too; text or null cannot be added.
-        if isinstance(vector, list) and vector and math.isfinite(math.fsum(vector)):
+        if isinstance(vector, list) and vector and math.isfinite(sum(vector)):
             _warn_of_zeros(vector, position, facts)
             return vector
     except (TypeError, ValueError, OverflowError):
         pass
     raise _no_vector(position, facts)
+
+
+def _has_booleans(body: bytes) -> bool:
+    return _has(body, b"true", b"u") or _has(body, b"false", b"f")
+
+
+def _has(body: bytes, word: bytes, letter: bytes) -> bool:
+    """Whether `word` stands in `body`, by a letter of it that numbers lack: a byte is found fifty times as fast."""
+    at, offset = body.find(letter), word.index(letter)
+    while at >= 0:
+        if body.startswith(word, max(0, at - offset)):
+            return True
+        at = body.find(letter, at + 1)
+    return False
 
 
 def _check_numbers(vectors: Sequence[Sequence[float]], facts: Mapping[str, Any], start: int) -> None:

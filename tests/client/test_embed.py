@@ -198,6 +198,7 @@ DEFECTS = {
     "empty": [item(0, 1.0), item(1)],
     "ragged": [item(0, 1.0), item(1, 1.0, 2.0)],
     "boolean": [item(0, 1.0), {"index": 1, "embedding": [True]}],
+    "boolean among numbers": [item(0, 1.0, 2.0, 3.0), {"index": 1, "embedding": [1.0, False, 2.0]}],
     "null": [item(0, 1.0), item(1, None)],
     "text": [item(0, 1.0), item(1, "1.0")],
     "null vector": [item(0, 1.0), {"index": 1, "embedding": None}],

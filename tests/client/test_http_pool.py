@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fault_server import Answer, Connection, FaultServer, Seen, chunked, head, meeting, reply
+from fault_server import Answer, Connection, FaultServer, Seen, chunked, head, meeting, raw, reply
 from timing import HELD, SOON, eventually
 
 from fm_client import APIConnectionError, APITimeoutError, ConfigurationError
@@ -63,6 +63,17 @@ def test_the_connection_used_last_is_used_next(http: Make, server: FaultServer) 
         face.send(post(server))
     assert {request.connection for request in server.seen[-4:]} == {last}
     assert server.connections == 3
+
+
+def test_an_answer_that_came_unasked_is_not_taken_for_the_next_one(http: Make, server: FaultServer) -> None:
+    """Whoever can make a server send two could otherwise answer somebody else's request."""
+    one = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n"
+    server.script("/two", raw(one + b"one" + one + b"bad", end="keep"))
+    server.script("/x", reply(200, b"ok"))
+    face = http()
+    assert face.send(post(server, "/two")).body == b"one"
+    assert [face.send(post(server)).body for _ in range(2)] == [b"ok", b"ok"]
+    assert server.connections == 2
 
 
 def test_no_more_connections_are_opened_than_allowed(http: Make, server: FaultServer) -> None:

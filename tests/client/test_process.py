@@ -198,7 +198,7 @@ def test_300_rounds_of_cancelled_calls_lose_no_slot_and_mix_up_nothing(small: An
     async def one_round(turn: int) -> list[Any]:
         kinds = ("chat", "stream", "embed") * 2
         tasks = [asyncio.ensure_future(asked(client, kind, turn * 10 + i)) for i, kind in enumerate(kinds)]
-        for _ in range(turn % 60):
+        for _ in range(turn % 30):
             await asyncio.sleep(0)
         if turn % 3 == 0:
             await asyncio.sleep(chance.random() * 0.01)

@@ -1,0 +1,175 @@
+"""A socket of an event loop, for httpcore: asyncio's own transports, whose reads and writes cost a timer and a future.
+
+httpcore's own way to them leads through anyio, which serves other kinds of event loops too, and lets the loop turn
+around once for each of its checks: together more than half of what an async call cost beside a sync one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+import ssl
+from collections.abc import Iterable
+from typing import Any
+
+import httpcore
+
+SLACK = 1.0
+"""Seconds that asyncio's own limit for a handshake is behind ours, so that it is ours which ends it."""
+
+
+async def connect(
+    host: str, port: int, limit: float | None, local_address: str | None, options: Iterable[tuple[int, int, int]]
+) -> AsyncSocket:
+    """A connected socket, within `limit` seconds, or httpcore's ConnectTimeout or ConnectError."""
+    loop = asyncio.get_running_loop()
+    local = None if local_address is None else (local_address, 0)
+    try:
+        async with asyncio.timeout(limit):
+            _, stream = await loop.create_connection(AsyncSocket, host, port, local_addr=local)
+    except TimeoutError as exc:
+        raise httpcore.ConnectTimeout(exc) from exc
+    except OSError as exc:
+        raise httpcore.ConnectError(exc) from exc
+    sock = stream.get_extra_info("socket")
+    for option in options:
+        sock.setsockopt(*option)
+    return stream
+
+
+class AsyncSocket(asyncio.Protocol, httpcore.AsyncNetworkStream):
+    """What asyncio tells of one connection, as httpcore asks for it. One reader and one writer at a time.
+
+    asyncio reads only while somebody waits here: what nobody has asked for yet stays in the socket, where the sender
+    notices, and where a forked child that runs the same loop does not take it.
+    """
+
+    def __init__(self) -> None:
+        self._raw: Any = None
+        self._transport: Any = None
+        """With TLS the encrypted one, over the raw one."""
+        self._received = bytearray()
+        self._ended = False
+        self._failure: Exception | None = None
+        self._arrival: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """There is a connection."""
+        self._raw = self._transport = transport
+        self._raw.pause_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        self._received += data
+        self._raw.pause_reading()
+        _wake(self._arrival)
+
+    def eof_received(self) -> None:
+        """No more bytes will come."""
+        self._ended = True
+        _wake(self._arrival)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed, or broken."""
+        self._ended, self._failure = True, exc
+        _wake(self._arrival)
+        _wake(self._room)
+
+    def pause_writing(self) -> None:
+        """The peer reads slower than we write."""
+        self._room = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        """There is room again."""
+        room, self._room = self._room, None
+        _wake(room)
+
+    # What httpcore calls
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's signature
+        """The next bytes; b"" when the peer has closed."""
+        if not self._received and not self._ended:
+            self._arrival = asyncio.get_running_loop().create_future()
+            self._raw.resume_reading()
+            await _within(timeout, self._arrival, httpcore.ReadTimeout)
+        if not self._received and self._failure is not None:
+            raise httpcore.ReadError(self._failure) from self._failure
+        with memoryview(self._received) as received:
+            data = bytes(received[:max_bytes])
+        del self._received[:max_bytes]
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's signature
+        """Send; waits where the peer does not read."""
+        if self._transport.is_closing():
+            raise httpcore.WriteError("the connection is closed")
+        self._transport.write(buffer)
+        if self._room is not None:
+            await _within(timeout, self._room, httpcore.WriteTimeout)
+            if self._failure is not None:
+                raise httpcore.WriteError(self._failure) from self._failure
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
+    ) -> httpcore.AsyncNetworkStream:
+        """Encrypt from here on."""
+        theirs = None if timeout is None else timeout + SLACK
+        start = asyncio.get_running_loop().start_tls
+        try:
+            async with asyncio.timeout(timeout):
+                self._transport = await start(
+                    self._transport, self, ssl_context, server_hostname=server_hostname, ssl_handshake_timeout=theirs
+                )
+        except TimeoutError as exc:
+            raise httpcore.ConnectTimeout(exc) from exc
+        except OSError as exc:  # ssl.SSLError included
+            raise httpcore.ConnectError(exc) from exc
+        self._raw.pause_reading()
+        return self
+
+    async def aclose(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+        await asyncio.sleep(0)  # which is when asyncio closes it
+
+    def get_extra_info(self, info: str) -> Any:
+        """Facts of the socket, by httpcore's names."""
+        if info == "is_readable":
+            return self._ended or bool(self._received) or _is_readable(self._transport.get_extra_info("socket"))
+        return self._transport.get_extra_info({"client_addr": "sockname", "server_addr": "peername"}.get(info, info))
+
+
+def _wake(waiting: asyncio.Future[None] | None) -> None:
+    if waiting is not None and not waiting.done():
+        waiting.set_result(None)
+
+
+def _give_up(waiting: asyncio.Future[None], late: type[Exception]) -> None:
+    if not waiting.done():
+        waiting.set_exception(late())
+
+
+async def _within(seconds: float | None, waiting: asyncio.Future[None], late: type[Exception]) -> None:
+    """Wait for `waiting`, but not longer than that."""
+    timer = None if seconds is None else waiting.get_loop().call_later(seconds, _give_up, waiting, late)
+    try:
+        await waiting
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    """Whether bytes, or the end, have come that the event loop has had no time for yet."""
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([sock], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
