@@ -238,7 +238,10 @@ class Wire(_Limited, httpcore.NetworkBackend, httpcore.NetworkStream):
         return self._joiner.feed(b"")
 
     def _flush(self) -> None:
-        self._open().write(self._unheld(), self._limit(self._write_timeout, httpcore.WriteTimeout))
+        data = self._unheld()
+        for at in range(0, len(data), COALESCE_BYTES):  # httpcore's limit starts anew with whatever the kernel takes
+            piece = data[at : at + COALESCE_BYTES]
+            self._open().write(piece, self._limit(self._write_timeout, httpcore.WriteTimeout))
 
     def _open(self) -> httpcore.NetworkStream:
         if self._stream is None:
