@@ -27,16 +27,17 @@ async def connect(
     """A connected socket, within `limit` seconds, or httpcore's ConnectTimeout or ConnectError."""
     loop = asyncio.get_running_loop()
     local = None if local_address is None else (local_address, 0)
+    stream = AsyncSocket()
     try:
         async with asyncio.timeout(limit):
-            _, stream = await loop.create_connection(AsyncSocket, host, port, local_addr=local)
+            await loop.create_connection(lambda: stream, host, port, local_addr=local)
+        for option in options:
+            stream.get_extra_info("socket").setsockopt(*option)
     except TimeoutError as exc:
         raise httpcore.ConnectTimeout(exc) from exc
     except OSError as exc:
+        await stream.aclose()
         raise httpcore.ConnectError(exc) from exc
-    sock = stream.get_extra_info("socket")
-    for option in options:
-        sock.setsockopt(*option)
     return stream
 
 
@@ -78,7 +79,9 @@ class AsyncSocket(asyncio.Protocol, httpcore.AsyncNetworkStream):
         _wake(self._room)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is closed, or broken."""
+        """The connection is closed, or broken. Closed by us alone, it says nothing about where an answer ends."""
+        if exc is None and not self._ended:
+            exc = ConnectionAbortedError("the connection was closed on this side")
         self._ended, self._failure = True, exc
         _wake(self._arrival)
         _wake(self._room)
@@ -154,8 +157,9 @@ class AsyncSocket(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     async def aclose(self) -> None:
         """Close at once."""
-        self._transport.abort()
-        await asyncio.sleep(0)  # which is when asyncio closes it
+        if self._transport is not None:
+            self._transport.abort()
+            await asyncio.sleep(0)  # which is when asyncio closes it
 
     def get_extra_info(self, info: str) -> Any:
         """Facts of the socket, by httpcore's names."""
@@ -184,8 +188,10 @@ async def _within(seconds: float | None, waiting: asyncio.Future[None], late: ty
             timer.cancel()
 
 
-def _is_readable(sock: socket.socket) -> bool:
-    """Whether bytes, or the end, have come that the event loop has had no time for yet."""
+def _is_readable(sock: socket.socket | None) -> bool:
+    """Whether bytes, or the end, have come that the event loop has had no time for yet; so a closed one seems, too."""
+    if sock is None or sock.fileno() < 0:
+        return True
     if not hasattr(select, "poll"):  # Windows
         return bool(select.select([sock], [], [], 0)[0])
     poll = select.poll()
