@@ -22,12 +22,18 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatFoundationModel", "FoundationModelEmbeddings", "FoundationModelLLM", "init_chat_model"]
 
+if not TYPE_CHECKING:  # a type checker would take any name for one that is there
 
-def __getattr__(name: str) -> Any:
-    """Import what most callers do without: LangChain's base of completion models brings yaml and tenacity along."""
-    if name != "FoundationModelLLM":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from ._llm import FoundationModelLLM
+    def __getattr__(name: str) -> Any:
+        """Import what most callers do without: LangChain's base of completion models brings yaml and tenacity along."""
+        if name != "FoundationModelLLM":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from ._llm import FoundationModelLLM
 
-    globals()[name] = FoundationModelLLM
-    return FoundationModelLLM
+        globals()[name] = FoundationModelLLM
+        return FoundationModelLLM
+
+
+def __dir__() -> list[str]:
+    """All names, the one that is not imported yet too."""
+    return sorted({*globals(), *__all__})

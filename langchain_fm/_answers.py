@@ -279,7 +279,7 @@ def _fault(call: ToolCall) -> str:
     try:
         call.args  # noqa: B018  # asked for its complaint
     except ValueError as exc:
-        return f"the arguments cannot be read: {exc}"
+        return str(exc)
     return "the call names no tool"
 
 

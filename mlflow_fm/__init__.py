@@ -28,14 +28,15 @@ if TYPE_CHECKING:
 
 __all__ = ["FoundationModelDeploymentClient", "Price", "autolog", "resources_for", "run_local", "target_help"]
 
+if not TYPE_CHECKING:  # a type checker would take any name for one that is there
 
-def __getattr__(name: str) -> Any:
-    """Import all of it with the first that is asked for: the core costs as much as a fifth of MLflow."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import _offered
+    def __getattr__(name: str) -> Any:
+        """Import all of it with the first that is asked for: the core costs as much as a fifth of MLflow."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from . import _offered
 
-    return getattr(_offered, name)
+        return getattr(_offered, name)
 
 
 def __dir__() -> list[str]:

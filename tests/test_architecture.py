@@ -108,10 +108,11 @@ def _span(node: ast.stmt) -> int:
 def is_front_door_statement(node: ast.stmt) -> bool:
     """Whether `node` may stand in an `__init__.py`: an import or its undoing, a guard around imports, `__all__`.
 
-    A `__getattr__` is an import too, one that waits until it is asked for.
+    A `__getattr__` is an import too, one that waits until it is asked for; type checkers must not see it, for they would
+    then take any name for one that is there.
     """
     match node:
-        case ast.FunctionDef(name="__getattr__" | "__dir__"):
+        case ast.FunctionDef(name="__dir__"):
             return True
         case ast.If(test=ast.Name(id="TYPE_CHECKING"), body=body, orelse=[]):
             return all(isinstance(inner, ast.ImportFrom) for inner in body)

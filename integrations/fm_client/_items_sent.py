@@ -45,16 +45,6 @@ def responses_body(body: JSONObject) -> JSONObject:
     return sent
 
 
-def with_fields(body: JSONObject, extra: Mapping[str, Any]) -> JSONObject:
-    """`body` with further fields; of `text` and `reasoning`, which hold several, both sides are kept."""
-    merged = {**body, **extra}
-    for name in ("text", "reasoning"):
-        ours, theirs = body.get(name), extra.get(name)
-        if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
-            merged[name] = {**ours, **theirs}
-    return merged
-
-
 def input_items(messages: Iterable[Mapping[str, Any]]) -> list[JSONObject]:
     """Messages as items."""
     items: list[JSONObject] = []

@@ -213,9 +213,17 @@ def with_extra(body: JSONObject, params: Mapping[str, Any]) -> JSONObject:
         raise InvalidRequestError("extra_body cannot hold 'stream': call stream_chat or stream_complete instead")
     if "model" in extra and params.get("api") == "responses":
         raise InvalidRequestError("extra_body cannot hold 'model' in the Responses API: it is the endpoint of the call")
-    from ._items_sent import with_fields
+    return _with_fields(body, extra)
 
-    return with_fields(body, extra)
+
+def _with_fields(body: JSONObject, extra: Mapping[str, Any]) -> JSONObject:
+    """`body` with further fields; of `text` and `reasoning`, which hold several, both sides are kept."""
+    merged = {**body, **extra}
+    for name in ("text", "reasoning"):
+        ours, theirs = body.get(name), extra.get(name)
+        if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+            merged[name] = {**ours, **theirs}
+    return merged
 
 
 def _shown(value: Any) -> str:

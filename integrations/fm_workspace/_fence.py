@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -40,7 +39,7 @@ class Exchange:
     async def send(self, request: httpx.Request) -> Reply:
         """The answer to `request`; StrayedError unless it goes to the provider."""
         url = str(request.url)
-        if _origin(url) != _origin(self.base):
+        if _origin(request.url) != _origin(httpx.URL(self.base)):
             raise StrayedError("litellm was about to send to another host than the provider's")
         self.sent += 1
         headers = {name: value for name, value in request.headers.items() if name not in _SET_BY_US}
@@ -134,6 +133,6 @@ def _noted(exchange: Exchange, error: APIError) -> httpx.TransportError:
     return (httpx.ReadTimeout if isinstance(error, APITimeoutError) else httpx.ReadError)(error.message)
 
 
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc
+def _origin(url: httpx.URL) -> tuple[str, bytes]:
+    """As httpx has it: without the port that the scheme implies, and in small letters."""
+    return url.scheme, url.netloc

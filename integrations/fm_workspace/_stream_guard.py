@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from codecs import BOM_UTF8
 from collections import defaultdict
 from collections.abc import AsyncIterator
 
@@ -11,6 +13,7 @@ from ._guardrails import check_output
 from ._lifecycle import Endpoint
 from ._texts import Key, Piece, event_of, line_of, pieces
 
+_LINE_END = re.compile(rb"\r\n|\r|\n")
 MAX_HELD_BYTES = 64 * 1024 * 1024
 _NAMES = ("type", "item_id", "output_index", "content_index", "summary_index")
 """Which text an event of the Responses API is about."""
@@ -26,8 +29,8 @@ async def guarded(endpoint: Endpoint, source: AsyncIterator[bytes]) -> AsyncIter
         held += chunk
         if len(held) > MAX_HELD_BYTES:
             raise ServiceError(502, "EXTERNAL_MODEL_ERROR", "The answer is longer than guardrails can look into.")
-    lines = bytes(held).split(b"\n")
-    events = [event_of(line) for line in lines]
+    lines = _LINE_END.split(bytes(held).removeprefix(BOM_UTF8))
+    events = [_looked_into(line) for line in lines]
     texts: defaultdict[Key, list[Piece]] = defaultdict(list)
     for event in filter(None, events):
         for key, piece in pieces(event, _about(event)):
@@ -41,6 +44,14 @@ async def guarded(endpoint: Endpoint, source: AsyncIterator[bytes]) -> AsyncIter
                 _write(piece, "")
         lines = [line if event is None else line_of(event) for line, event in zip(lines, events, strict=True)]
     return _sent(lines)
+
+
+def _looked_into(line: bytes) -> JSONObject | None:
+    """The event in a line; 502 for one that cannot be read, for it might say anything."""
+    event = event_of(line)
+    if event is None and line.startswith(b"data:") and line[5:].strip() not in (b"", b"[DONE]"):
+        raise ServiceError(502, "EXTERNAL_MODEL_ERROR", "The answer has a line that guardrails cannot look into.")
+    return event
 
 
 async def _sent(lines: list[bytes]) -> AsyncIterator[bytes]:

@@ -27,12 +27,12 @@ LATE = (
     ("fm_client._oauth", "concurrent.futures"),  # for tokens that are fetched
 )
 ASKED = {
-    "Client": "fm.chat('ep', 'Hi'), list(fm.stream_chat('st', 'Hi')), fm.embed('em', 'Hi')",
+    "Client": "fm.chat('ep', 'Hi', extra_body={'user': 'ada'}), list(fm.stream_chat('st', 'Hi')), fm.embed('em', 'Hi')",
     "AsyncClient": "asyncio.run(both())",
 }
 BOTH = """
 async def both():
-    await fm.chat('ep', 'Hi')
+    await fm.chat('ep', 'Hi', extra_body={'user': 'ada'})
     [chunk async for chunk in fm.stream_chat('st', 'Hi')]
     await fm.embed('em', 'Hi')
 """

@@ -125,6 +125,11 @@ def test_cut_arguments_are_never_a_valid_call_and_empty_ones_are_no_arguments() 
     assert ['{"city": "Par'] == [call.function.arguments for call in response.invalid_tool_calls]
     with pytest.raises(ToolArgumentsError, match="no JSON object"):
         _ = response.invalid_tool_calls[0].args
+    _, response = merge(delta(tool_calls=[piece(0, "a", "f", "[" * 200_000)]))
+    assert [] == response.tool_calls and len(response.invalid_tool_calls) == 1, "what no parser has a stack for"
+    with pytest.raises(ToolArgumentsError) as caught:
+        _ = response.invalid_tool_calls[0].args
+    assert len(str(caught.value)) < 500, "the arguments stand in the call, too"
     _, response = merge(delta(tool_calls=[piece(0, "a", "f", "")]))
     assert {} == response.tool_calls[0].args
     _, response = merge(delta(tool_calls=[piece(0, "a", "f", "[1]")]))

@@ -51,6 +51,10 @@ def test_the_completion_model_is_imported_when_it_is_asked_for() -> None:
     assert "has no attribute 'Nothing'" in run("import langchain_fm; langchain_fm.Nothing").stderr
 
 
+def test_every_name_is_offered_before_it_is_loaded() -> None:
+    assert run("import langchain_fm as door; print(sorted({*door.__all__} - {*dir(door)}))").stdout.strip() == "[]"
+
+
 def test_a_hosted_model_is_asked_without_the_control_plane(server: FaultServer) -> None:
     """Its route is known; what manages endpoints is imported where one has to be asked."""
     server.script("databricks-gpt-oss-20b", reply(200, chat()))

@@ -144,6 +144,47 @@ def test_a_stream_without_end_is_not_held_without_end(start: Start, monkeypatch:
     assert (answer.status_code, answer.json()["error_code"]) == (502, "EXTERNAL_MODEL_ERROR")
 
 
+class Saying:
+    """An engine whose streams are these bytes."""
+
+    def __init__(self, said: bytes) -> None:
+        self.said = said
+
+    async def answer(self, query: Any) -> Any:
+        async def source() -> AsyncIterator[bytes]:
+            yield self.said
+
+        return Events(source())
+
+    async def aclose(self) -> None: ...
+
+
+def spelled(end: str, *pieces: str) -> bytes:
+    chunks = [{"choices": [{"index": 0, "delta": {"content": piece}}]} for piece in pieces]
+    return "".join(f"data: {text}{end}{end}" for text in [*map(json.dumps, chunks), "[DONE]"]).encode()
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [spelled(end, "at ada.love", "lace@mail.example.com") for end in ("\r\n", "\r", "\n")]
+    + [b"\xef\xbb\xbf" + spelled("\n", f"at {ADDRESS}")],
+    ids=["CRLF", "CR", "LF", "byte order mark"],
+)
+def test_a_stream_is_looked_into_however_its_lines_end_and_begin(start: Start, stream: bytes) -> None:
+    api = start(engine=Saying(stream))
+    masked, blocked = (created(api, name, "chat", rule) for name, rule in (("masked", MASK), ("blocked", BLOCK)))
+    assert said("chat", events(api, masked, body("chat"))) == "at <EMAIL_ADDRESS>"
+    assert api.query(blocked, body("chat")).status_code == 400
+
+
+@pytest.mark.parametrize("line", [f"data: {ADDRESS}", f'data: ["{ADDRESS}"]', f'data: {{"a":\ndata: "{ADDRESS}"}}'])
+def test_what_cannot_be_looked_into_does_not_go_out(start: Start, line: str) -> None:
+    api = start(engine=Saying(f"{line}\n\n".encode()))
+    answer = api.query(created(api, "odd", "chat", MASK), body("chat"))
+    assert (answer.status_code, answer.json()["error_code"]) == (502, "EXTERNAL_MODEL_ERROR")
+    assert ADDRESS not in answer.text
+
+
 def test_a_client_puts_a_masked_stream_together(api: Api) -> None:
     name = created(api, "read-by-a-client", "chat", MASK)
     with Client(api.workspace.host, api.workspace.token) as client:

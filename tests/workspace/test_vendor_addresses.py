@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from vendor_api import SERVERS, connected, model, playing, private_key, urls
 from vendor_azure import Azure, azure
@@ -243,6 +244,19 @@ async def test_what_litellm_is_given_sends_to_the_calls_own_host_alone() -> None
     finally:
         current.reset(mark)
     assert exchange.sent == 0
+
+
+@pytest.mark.parametrize("base", [f"https://{LOOKED_UP}:443", f"https://{LOOKED_UP.upper()}"])
+async def test_a_vendors_address_may_be_spelled_in_another_way(monkeypatch: pytest.MonkeyPatch, base: str) -> None:
+    asked = looked_up(monkeypatch, "127.0.0.1")
+    exchange = Exchange(base, Forwarder(lambda address: False).http(base), False, EventEnding())
+    mark = current.set(exchange)
+    try:
+        with pytest.raises(httpx.ReadError, match="connections to 127.0.0.1 are not permitted"):
+            await client().get(f"https://{LOOKED_UP}/v1")
+    finally:
+        current.reset(mark)
+    assert (exchange.sent, asked) == (1, ["127.0.0.1"])
 
 
 @pytest.mark.parametrize("left", [True, False], ids=["left", "read to its end"])

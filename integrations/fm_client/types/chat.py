@@ -49,10 +49,10 @@ class ToolCall(WireModel):
         text = self.function.arguments
         try:
             value = json.loads(text or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
-            raise ToolArgumentsError(f"the model's arguments for tool {self.name!r} are no JSON object: {text!r}")
+            raise ToolArgumentsError(f"the model's arguments for tool {self.name!r} are no JSON object: {text!r:.200}")
         return value
 
     @property
