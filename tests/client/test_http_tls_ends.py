@@ -58,7 +58,8 @@ def farewell(data: bytes, *, said: bool) -> Answer:
 
 @pytest.mark.parametrize("said", [True, False])
 @pytest.mark.parametrize(
-    "half", [head(200, {"transfer-encoding": "chunked"}) + b"5\r\nhello\r\n", head(200, {"content-length": "9"}) + b"half"]
+    "half",
+    [head(200, {"transfer-encoding": "chunked"}) + b"5\r\nhello\r\n", head(200, {"content-length": "9"}) + b"half"],
 )
 def test_a_body_that_is_cut_is_an_error(face: Any, secure: TLSServer, half: bytes, said: bool) -> None:
     secure.script("/x", farewell(half, said=said))
