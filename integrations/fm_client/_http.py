@@ -153,7 +153,10 @@ def _usable(pool: P) -> P:
 
 
 def _load_async_backend() -> None:
-    """Import what the first async request would: a child forked amid that would wait for it for ever."""
+    """Import what a first async request imports: a child forked amid that would wait for it for ever.
+
+    The second one is httpcore's, for proxies and for a client the caller brings.
+    """
     importlib.import_module("._sockets", __package__)
     with contextlib.suppress(ImportError):  # of a later anyio, which has it elsewhere
         importlib.import_module("anyio._backends._asyncio")

@@ -173,11 +173,12 @@ class _Limited:
         return left if timeout is None else min(left, timeout)
 
     def _shares(self, addresses: list[str], limit: float | None) -> Iterator[tuple[str, float | None, bool]]:
-        """Each address, the seconds it has, and whether it is the last: a silent one must leave time for the others."""
+        """Each address, the seconds it has, and whether it is the last: a silent one leaves half of the time."""
         end = None if limit is None else self._clock() + limit
         for at, address in enumerate(addresses):
             left = None if end is None else max(LEAST_SHARE, end - self._clock())
-            yield address, left and left / (len(addresses) - at), at == len(addresses) - 1
+            is_last = at == len(addresses) - 1
+            yield address, left if left is None or is_last else left / 2, is_last
 
     def _hold(self, data: bytes, timeout: float | None) -> bool:
         """Keep `data` for the next flush; whether that is due already."""

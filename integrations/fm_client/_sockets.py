@@ -144,13 +144,16 @@ class AsyncSocket(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._raw.resume_reading()  # asyncio does so with what it encrypts, which may be encrypted itself
         try:
             async with asyncio.timeout(timeout):
-                self._transport = await start(
+                encrypted = await start(
                     self._transport, self, ssl_context, server_hostname=server_hostname, ssl_handshake_timeout=theirs
                 )
+            if encrypted is None:
+                raise ConnectionResetError("the connection was lost as its handshake ended")
         except TimeoutError as exc:
             raise httpcore.ConnectTimeout(exc) from exc
         except OSError as exc:  # ssl.SSLError included
             raise httpcore.ConnectError(exc) from exc
+        self._transport = encrypted
         self._transport.set_write_buffer_limits(high=1)
         self._raw.pause_reading()
         return self

@@ -8,7 +8,6 @@ import time
 from typing import Any
 
 import httpcore
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -17,7 +16,9 @@ from fm_client._http1 import AsyncHttp1, Http1
 from fm_client._network import AsyncWire, Origin, Wire
 
 ORIGIN = httpcore.Origin(b"http", b"host.test", 80)
-STATUS = st.sampled_from([b"200 OK", b"200", b"204 No Content", b"304 Not Modified", b"404 X", b"101 Y", b"99 Z", b"2x"])
+STATUS = st.sampled_from(
+    [b"200 OK", b"200", b"204 No Content", b"304 Not Modified", b"404 X", b"101 Y", b"99 Z", b"2x"]
+)
 VERSION = st.sampled_from([b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2", b"ICY"])
 HEADERS = st.sampled_from(
     [
@@ -68,7 +69,9 @@ CHUNK = st.sampled_from(
         b"\r\n",
     ]
 )
-EARLIER = st.sampled_from([b"", b"", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n", b"\r\n"])
+EARLIER = st.sampled_from(
+    [b"", b"", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n", b"\r\n"]
+)
 LINE_END = st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\n"])
 
 
@@ -102,7 +105,7 @@ def told(connection: Any) -> list[Any]:
         response = connection.handle_request(request())
         facts += [response.status, response.headers]
         facts += [b"".join(response.stream)]
-    except Exception as error:  # which of them is compared
+    except Exception as error:  # noqa: BLE001 - which of them is compared
         facts += [type(error).__name__]
     if response is not None:
         (response if hasattr(response, "line") else response.stream).close()
@@ -115,7 +118,7 @@ async def told_async(connection: AsyncHttp1) -> list[Any]:
         response = await connection.handle_async_request(request())
         facts += [response.status, response.headers]
         facts += [b"".join([piece async for piece in response.stream])]
-    except Exception as error:  # which of them is compared
+    except Exception as error:  # noqa: BLE001 - which of them is compared
         facts += [type(error).__name__]
     if response is not None:
         await response.aclose()
@@ -142,10 +145,7 @@ def ours_async(pieces: list[bytes]) -> list[Any]:
     return asyncio.run(told_async(connection))
 
 
-MIXED = (
-    b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nx: y\n\n"
-    b"14\r\n\r\n3\r\nabc\r\n1\r\nd\r\n12\r\n\r\n0\r\n\r\n"
-)
+MIXED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nx: y\n\n14\r\n\r\n3\r\nabc\r\n1\r\nd\r\n12\r\n\r\n0\r\n\r\n"
 """Whose head ends sooner than where it would if all of its lines ended alike."""
 
 

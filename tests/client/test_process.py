@@ -281,12 +281,15 @@ def test_a_sync_client_in_threads_that_fail_and_succeed_loses_no_slot(echoing: F
     assert ["met"] * 3 == answers
 
 
-def test_an_async_client_has_what_its_first_request_needs_from_the_start() -> None:
+def test_an_async_client_has_what_its_first_request_needs_from_the_start(server: FaultServer) -> None:
     """A child forked while another thread imports that would wait for it for ever; who is sync need not load it."""
+    server.script("e", reply(200, chat("ok")))
     code = (
-        "import sys; from fm_client import AsyncClient, Client\n"
-        "for kind in (Client, AsyncClient):\n"
-        "    kind('http://127.0.0.1:9', 'token-for-tests'); print('anyio._backends._asyncio' in sys.modules)"
+        "import asyncio, sys; from fm_client import AsyncClient, Client\n"
+        "Client(sys.argv[1], 'token-for-tests'); print({'anyio._backends._asyncio', 'fm_client._sockets'} & {*sys.modules})\n"
+        "fm, made = AsyncClient(sys.argv[1], 'token-for-tests'), set(sys.modules)\n"
+        "print(asyncio.run(fm.chat('e', 'Hi')).text)\n"
+        "print([name for name in set(sys.modules) - made if name.startswith(('fm_client', 'anyio', 'httpcore'))])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "True"]
+    done = subprocess.run([sys.executable, "-c", code, server.host], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["set()", "ok", "[]"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -178,5 +179,18 @@ def test_what_is_closed_on_this_side_is_no_end_of_an_answer() -> None:
         with pytest.raises(httpcore.ReadError):
             await reading
         assert stream.get_extra_info("is_readable")
+
+    with_peer(silent, client)
+
+
+def test_a_connection_that_is_lost_as_its_handshake_ends_is_an_error_of_connecting() -> None:
+    """asyncio has no encrypted transport to give then, and says nothing."""
+
+    async def lost(*_: Any, **__: Any) -> None: ...
+
+    async def client(stream: AsyncSocket) -> None:
+        asyncio.get_running_loop().start_tls = lost  # type: ignore[method-assign]
+        with pytest.raises(httpcore.ConnectError):
+            await stream.start_tls(ssl.create_default_context(), "host.test", 1.0)
 
     with_peer(silent, client)
