@@ -108,7 +108,11 @@ def worker(benchmarks: None) -> Iterator[Any]:
     with serving(Environments(here=True), -1) as host, pytest.MonkeyPatch.context() as patch:
         for name in ("DATABRICKS_HOST", "DATABRICKS_TOKEN"):
             patch.setenv(name, "")  # and back, after the subject has set them
-        yield Worker({"class": "OursCore", "module": "_subjects", "host": host, "plan": plan})
+        made = Worker({"class": "OursCore", "module": "_subjects", "host": host, "plan": plan})
+        yield made
+        made.subject.sync.close()
+        made.loop.run_until_complete(made.subject.aio.aclose())
+        made.loop.close()
 
 
 @pytest.mark.parametrize("task", [*TASKS, *GROWTH])

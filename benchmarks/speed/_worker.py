@@ -136,6 +136,7 @@ class Worker:
             finished, late = await asyncio.wait(tasks, timeout=self.plan["patience"])
             for task in late:
                 task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
             for task in finished:
                 right(task.result(), TEXT)
             return len(finished)

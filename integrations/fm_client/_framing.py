@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+_HEAD_END = re.compile(rb"\n\r?\n")
+"""As h11 looks for it: a head whose lines end in different ways is over sooner than it seems."""
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n", re.IGNORECASE)
 _SIZE = re.compile(rb"([0-9a-f]{1,15})\r\n", re.IGNORECASE)
 _LONGEST_LINE = 17
@@ -40,10 +42,12 @@ class Joiner:
             return rest
         if self._begun:
             return self._joined(data) if self._joins else data
-        self._begun, top = True, data.find(b"\r\n\r\n") + 4
+        self._begun, end = True, _HEAD_END.search(data)
         # A head that takes several reads, or is not the last one, leaves its body as it is.
-        self._joins = top > 3 and data.startswith(b"HTTP/1.1 2") and _CHUNKED.search(data, 0, top) is not None
-        return data[:top] + self._joined(data[top:]) if self._joins else data
+        if end is None or not data.startswith(b"HTTP/1.1 2") or not _CHUNKED.search(data, 0, end.end()):
+            return data
+        self._joins, top = True, end.end()
+        return data[:top] + self._joined(data[top:])
 
     def _joined(self, data: bytes) -> bytes:
         data = self._line + data

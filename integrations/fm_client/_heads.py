@@ -47,6 +47,8 @@ def target_of(address: str) -> Target:
         raise InvalidRequestError(f"the address is malformed: {exc}") from exc
     if not origin.host:
         raise InvalidRequestError("the address names no host")
+    if not all(0 < len(label) < 64 for label in origin.host.removesuffix(b".").split(b".")):
+        raise InvalidRequestError("the address is malformed: a part of the host's name is empty or too long")
     return Target(url, origin, address.split("/", 3)[2].encode())
 
 

@@ -7,7 +7,7 @@ import importlib
 import os
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from ._hosts import is_loopback
 
 COALESCE_BYTES = 65_536
 """Writes up to this size wait for the next read, so that head and body of a request leave in one packet."""
+LEAST_SHARE = 0.001
+"""Seconds: none at all would mean something else to a socket."""
 PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 
 Clock = Callable[[], float]
@@ -131,16 +133,16 @@ def socket_options() -> tuple[tuple[int, int, int], ...]:
     return ((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *known)
 
 
-def _permitted(found: Sequence[tuple[Any, ...]], permit: Permit) -> list[str]:
+def _permitted(found: Sequence[tuple[Any, ...]], permit: Permit | None) -> list[str]:
     """The addresses that a name stands for; refused if any of them is not to be connected to."""
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    if refused := [address for address in addresses if not permit(address)]:
+    if permit and (refused := [address for address in addresses if not permit(address)]):
         raise httpcore.ConnectError(f"connections to {refused[0]} are not permitted")
     return addresses
 
 
-def _with_last(addresses: list[str]) -> list[tuple[str, bool]]:
-    return [(address, at == len(addresses) - 1) for at, address in enumerate(addresses)]
+def _is_address(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()
 
 
 class _Limited:
@@ -170,6 +172,13 @@ class _Limited:
             raise late
         return left if timeout is None else min(left, timeout)
 
+    def _shares(self, addresses: list[str], limit: float | None) -> Iterator[tuple[str, float | None, bool]]:
+        """Each address, the seconds it has, and whether it is the last: a silent one must leave time for the others."""
+        end = None if limit is None else self._clock() + limit
+        for at, address in enumerate(addresses):
+            left = None if end is None else max(LEAST_SHARE, end - self._clock())
+            yield address, left and left / (len(addresses) - at), at == len(addresses) - 1
+
     def _hold(self, data: bytes, timeout: float | None) -> bool:
         """Keep `data` for the next flush; whether that is due already."""
         self._unsent = self._unsent + data if self._unsent else data
@@ -190,20 +199,20 @@ class Wire(_Limited, httpcore.NetworkBackend, httpcore.NetworkStream):
         self, host: str, port: int, timeout: float | None = None, local_address: str | None = None, *_: Any, **__: Any
     ) -> httpcore.NetworkStream:
         """Dial. The socket options are ours, also behind a proxy, where httpcore drops them."""
-        limit = self._limit(timeout, httpcore.ConnectTimeout)
-        dial = functools.partial(httpcore.SyncBackend().connect_tcp, port=port, timeout=limit)
-        for address, is_last in _with_last(self._resolved(host, port)):
+        addresses = self._resolved(host, port)
+        dial = functools.partial(httpcore.SyncBackend().connect_tcp, port=port, local_address=local_address)
+        for address, share, is_last in self._shares(addresses, self._limit(timeout, httpcore.ConnectTimeout)):
             try:
-                self._stream = dial(address, local_address=local_address, socket_options=socket_options())
+                self._stream = dial(address, timeout=share, socket_options=socket_options())
                 break
-            except httpcore.ConnectError:
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if is_last:
                     raise
         return self
 
     def _resolved(self, host: str, port: int) -> list[str]:
-        """What to dial, one after the other: the host itself, or its addresses if they must be permitted."""
-        if self._permit is None:
+        """What to dial, one after the other."""
+        if self._permit is None and _is_address(host):
             return [host]
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -238,7 +247,10 @@ class Wire(_Limited, httpcore.NetworkBackend, httpcore.NetworkStream):
         return self._joiner.feed(b"")
 
     def _flush(self) -> None:
-        self._open().write(self._unheld(), self._limit(self._write_timeout, httpcore.WriteTimeout))
+        data = self._unheld()
+        for at in range(0, len(data), COALESCE_BYTES):  # httpcore's limit starts anew with whatever the kernel takes
+            piece = data[at : at + COALESCE_BYTES]
+            self._open().write(piece, self._limit(self._write_timeout, httpcore.WriteTimeout))
 
     def _open(self) -> httpcore.NetworkStream:
         if self._stream is None:
@@ -273,24 +285,28 @@ class AsyncWire(_Limited, httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStr
         """Dial. The socket options are ours, also behind a proxy, where httpcore drops them."""
         from ._sockets import connect  # which needs asyncio
 
-        limit = self._limit(timeout, httpcore.ConnectTimeout)
-        for address, is_last in _with_last(await self._resolved(host, port)):
+        begun, limit = self._clock(), self._limit(timeout, httpcore.ConnectTimeout)
+        addresses = await self._resolved(host, port, limit)
+        for address, share, is_last in self._shares(addresses, limit and limit - (self._clock() - begun)):
             try:
-                self._stream = await connect(address, port, limit, local_address, socket_options())
+                self._stream = await connect(address, port, share, local_address, socket_options())
                 break
-            except httpcore.ConnectError:
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if is_last:
                     raise
         return self
 
-    async def _resolved(self, host: str, port: int) -> list[str]:
-        """What to dial, one after the other: the host itself, or its addresses if they must be permitted."""
-        if self._permit is None:
+    async def _resolved(self, host: str, port: int, limit: float | None) -> list[str]:
+        """What to dial, one after the other."""
+        if self._permit is None and _is_address(host):
             return [host]
         import asyncio
 
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            async with asyncio.timeout(limit):
+                found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except TimeoutError as exc:
+            raise httpcore.ConnectTimeout(exc) from exc
         except OSError as exc:
             raise httpcore.ConnectError(exc) from exc
         return _permitted(found, self._permit)

@@ -15,6 +15,8 @@ from typing import Any
 
 import httpcore
 
+AHEAD = 64 * 1024
+"""Bytes that are taken in while a write waits for its peer."""
 SLACK = 1.0
 """Seconds that asyncio's own limit for a handshake is behind ours, so that it is ours which ends it."""
 
@@ -25,16 +27,17 @@ async def connect(
     """A connected socket, within `limit` seconds, or httpcore's ConnectTimeout or ConnectError."""
     loop = asyncio.get_running_loop()
     local = None if local_address is None else (local_address, 0)
+    stream = AsyncSocket()
     try:
         async with asyncio.timeout(limit):
-            _, stream = await loop.create_connection(AsyncSocket, host, port, local_addr=local)
+            await loop.create_connection(lambda: stream, host, port, local_addr=local)
+        for option in options:
+            stream.get_extra_info("socket").setsockopt(*option)
     except TimeoutError as exc:
         raise httpcore.ConnectTimeout(exc) from exc
     except OSError as exc:
+        await stream.aclose()
         raise httpcore.ConnectError(exc) from exc
-    sock = stream.get_extra_info("socket")
-    for option in options:
-        sock.setsockopt(*option)
     return stream
 
 
@@ -65,16 +68,20 @@ class AsyncSocket(asyncio.Protocol, httpcore.AsyncNetworkStream):
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
         self._received += data
-        self._raw.pause_reading()
+        if self._room is None or len(self._received) > AHEAD:
+            self._raw.pause_reading()
         _wake(self._arrival)
 
     def eof_received(self) -> None:
         """No more bytes will come."""
         self._ended = True
         _wake(self._arrival)
+        _wake(self._room)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is closed, or broken."""
+        """The connection is closed, or broken. Closed by us alone, it says nothing about where an answer ends."""
+        if exc is None and not self._ended:
+            exc = ConnectionAbortedError("the connection was closed on this side")
         self._ended, self._failure = True, exc
         _wake(self._arrival)
         _wake(self._room)
@@ -107,11 +114,23 @@ class AsyncSocket(asyncio.Protocol, httpcore.AsyncNetworkStream):
         """Send; waits where the peer does not read."""
         if self._transport.is_closing():
             raise httpcore.WriteError("the connection is closed")
+        if len(buffer) > AHEAD and self._transport is not self._raw:
+            # asyncio's TLS keeps to itself that the raw transport is full, but not that it holds this byte back.
+            self._transport.write(buffer[:-1])
+            buffer = buffer[-1:]
         self._transport.write(buffer)
         if self._room is not None:
-            await _within(timeout, self._room, httpcore.WriteTimeout)
-            if self._failure is not None:
-                raise httpcore.WriteError(self._failure) from self._failure
+            await self._drained(self._room, timeout)
+
+    async def _drained(self, room: asyncio.Future[None], timeout: float | None) -> None:  # noqa: ASYNC109 - as above
+        """Wait for room, and take in what comes meanwhile: an early answer (413), lost once the connection is reset."""
+        self._raw.resume_reading()
+        try:
+            await _within(timeout, room, httpcore.WriteTimeout)
+        finally:
+            self._raw.pause_reading()
+        if self._ended:
+            raise httpcore.WriteError(self._failure or "the peer has closed the connection") from self._failure
 
     async def start_tls(
         self,
@@ -122,6 +141,7 @@ class AsyncSocket(asyncio.Protocol, httpcore.AsyncNetworkStream):
         """Encrypt from here on."""
         theirs = None if timeout is None else timeout + SLACK
         start = asyncio.get_running_loop().start_tls
+        self._raw.resume_reading()  # asyncio does so with what it encrypts, which may be encrypted itself
         try:
             async with asyncio.timeout(timeout):
                 self._transport = await start(
@@ -131,13 +151,15 @@ class AsyncSocket(asyncio.Protocol, httpcore.AsyncNetworkStream):
             raise httpcore.ConnectTimeout(exc) from exc
         except OSError as exc:  # ssl.SSLError included
             raise httpcore.ConnectError(exc) from exc
+        self._transport.set_write_buffer_limits(high=1)
         self._raw.pause_reading()
         return self
 
     async def aclose(self) -> None:
         """Close at once."""
-        self._transport.abort()
-        await asyncio.sleep(0)  # which is when asyncio closes it
+        if self._transport is not None:
+            self._transport.abort()
+            await asyncio.sleep(0)  # which is when asyncio closes it
 
     def get_extra_info(self, info: str) -> Any:
         """Facts of the socket, by httpcore's names."""
@@ -166,8 +188,10 @@ async def _within(seconds: float | None, waiting: asyncio.Future[None], late: ty
             timer.cancel()
 
 
-def _is_readable(sock: socket.socket) -> bool:
-    """Whether bytes, or the end, have come that the event loop has had no time for yet."""
+def _is_readable(sock: socket.socket | None) -> bool:
+    """Whether bytes, or the end, have come that the event loop has had no time for yet; so a closed one seems, too."""
+    if sock is None or sock.fileno() < 0:
+        return True
     if not hasattr(select, "poll"):  # Windows
         return bool(select.select([sock], [], [], 0)[0])
     poll = select.poll()

@@ -329,7 +329,11 @@ def test_header_names_that_break_or_frame_a_request_are_refused(http: Make, name
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://a/", "http://u:p@a/", "http://a/ b", "http:///x", "http://a:99999/", "http://\xe9/", "a/b", ""]
+    "url",
+    [
+        *("ftp://a/", "http://u:p@a/", "http://a/ b", "http:///x", "http://a:99999/", "http://\xe9/", "a/b", ""),
+        *("http://a..b/", f"http://{'a' * 64}.test/"),
+    ],
 )
 def test_addresses_that_cannot_be_asked_are_refused(http: Make, url: str) -> None:
     with pytest.raises(InvalidRequestError):

@@ -10,6 +10,8 @@ from typing import Any
 
 import httpcore
 import pytest
+from fault_server import FaultServer
+from timing import eventually
 
 from fm_client._sockets import AsyncSocket, connect
 
@@ -159,3 +161,22 @@ def test_a_port_on_which_nobody_listens_is_an_error_of_connecting() -> None:
         held.bind(("127.0.0.1", 0))
         with pytest.raises(httpcore.ConnectError):
             asyncio.run(connect("127.0.0.1", held.getsockname()[1], 5.0, None, ()))
+
+
+def test_a_socket_that_does_not_take_an_option_is_closed(server: FaultServer) -> None:
+    port = int(server.host.rpartition(":")[2])
+    with pytest.raises(httpcore.ConnectError):
+        asyncio.run(connect("127.0.0.1", port, 5.0, None, [(99, 99, 1)]))
+    assert eventually(server.disconnected.is_set)
+
+
+def test_what_is_closed_on_this_side_is_no_end_of_an_answer() -> None:
+    async def client(stream: AsyncSocket) -> None:
+        reading = asyncio.ensure_future(stream.read(10, 5.0))
+        await asyncio.sleep(0)
+        await stream.aclose()
+        with pytest.raises(httpcore.ReadError):
+            await reading
+        assert stream.get_extra_info("is_readable")
+
+    with_peer(silent, client)
