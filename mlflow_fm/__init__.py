@@ -31,7 +31,7 @@ __all__ = ["FoundationModelDeploymentClient", "Price", "autolog", "resources_for
 if not TYPE_CHECKING:  # a type checker would take any name for one that is there
 
     def __getattr__(name: str) -> Any:
-        """Import all of it with the first that is asked for: the core costs as much as a fifth of MLflow."""
+        """Import all of it with the first that is asked for: who imports it beside much else pays for what is used."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from . import _offered

@@ -1,6 +1,6 @@
 """HTTP/1.1 connections that cannot be held for nothing: heads arrive in time and in size, and not too many at once.
 
-A connection is a stranger's until a whole request has come. That request shows a token, or its refusal ends the
+A connection is a stranger's until the head of a request has come. That head shows a token, or its refusal ends the
 connection; so all that are no strangers' belong to users.
 """
 

@@ -97,7 +97,10 @@ def test_calls_that_cannot_be_read_are_kept_apart(chat: Any, server: Any, drive:
     assert message.content == ""
     assert [(call["id"], call["args"]) for call in message.tool_calls] == [("1", {"a": 1}), ("3", {})]
     assert [(call["id"], call["args"]) for call in message.invalid_tool_calls] == [("2", '{"a": ')]
-    assert message.invalid_tool_calls[0]["error"] == """the model's arguments for tool 'add' are no JSON object: '{"a": '"""
+    assert (
+        message.invalid_tool_calls[0]["error"]
+        == """the model's arguments for tool 'add' are no JSON object: '{"a": '"""
+    )
 
 
 def test_what_a_route_wants_back_with_a_call_is_sent_back(chat: Any, server: Any, sent: Any, drive: Any) -> None:
