@@ -80,9 +80,9 @@ class AsyncSocket(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed, or broken. Closed by us alone, it says nothing about where an answer ends."""
-        if exc is None and not self._ended:
-            exc = ConnectionAbortedError("the connection was closed on this side")
-        self._ended, self._failure = True, exc
+        if not self._ended:
+            self._failure = exc or ConnectionAbortedError("the connection was closed on this side")
+        self._ended = True
         _wake(self._arrival)
         _wake(self._room)
 

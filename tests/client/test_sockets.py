@@ -194,3 +194,22 @@ def test_a_connection_that_is_lost_as_its_handshake_ends_is_an_error_of_connecti
             await stream.start_tls(ssl.create_default_context(), "host.test", 1.0)
 
     with_peer(silent, client)
+
+
+def test_an_end_that_has_come_stays_one_when_what_is_still_to_be_sent_is_refused() -> None:
+    async def refusing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(b"no")
+        writer.write_eof()
+        await asyncio.sleep(0.2)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORTING)
+        writer.transport.abort()
+        await asyncio.sleep(0.1)
+
+    async def client(stream: AsyncSocket) -> list[bytes]:
+        with pytest.raises(httpcore.WriteError):
+            await stream.write(b"x" * MANY, 10.0)
+        await asyncio.sleep(0.4)
+        return [await stream.read(10, 5.0), await stream.read(10, 5.0)]
+
+    assert with_peer(refusing, client) == [b"no", b""]
