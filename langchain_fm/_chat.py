@@ -192,8 +192,9 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
         """The model with answers that follow `schema`: a pydantic class (then instances), TypedDict or JSON schema.
 
         `method`: "json_schema", "function_calling" or "json_mode"; by default "json_schema" for models that are known
-        to take it, otherwise "function_calling". With `include_raw` the result is a dict of `raw`, `parsed` and
-        `parsing_error`. Further arguments (such as `tools`) are bound to the model.
+        to take it, otherwise "function_calling". "json_mode" wants a prompt that asks for JSON; models that are known
+        to have no such mode (Claude) get the prompt alone. With `include_raw` the result is a dict of `raw`, `parsed`
+        and `parsing_error`. Further arguments (such as `tools`) are bound to the model.
         """
         return structured(self, schema, method=method, include_raw=include_raw, strict=strict, **kwargs)
 

@@ -14,7 +14,7 @@ from langchain_core.utils.function_calling import convert_to_openai_function
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel
 
-from fm_client import InvalidRequestError, thinks
+from fm_client import InvalidRequestError, Route, profile_for, thinks
 
 if TYPE_CHECKING:
     from langchain_core.output_parsers import BaseOutputParser
@@ -128,10 +128,24 @@ def _asking(
         tool = {"type": "function", "function": function}
         others = list(kwargs.pop("tools", None) or [])
         return llm.bind_tools([tool, *others], **{"tool_choice": function["name"], **traced, **kwargs})
-    wanted = {"type": "json_object"} if method == "json_mode" or function is None else response_format(function)
+    if method == "json_schema" and function is not None:
+        traced["response_format"] = response_format(function)
+    elif has_json_mode(llm):
+        traced["response_format"] = {"type": "json_object"}
     if tools := kwargs.pop("tools", None):
-        return llm.bind_tools(tools, response_format=wanted, **traced, **kwargs)
-    return llm.bind(response_format=wanted, **traced, **kwargs)
+        return llm.bind_tools(tools, **traced, **kwargs)
+    return llm.bind(**traced, **kwargs)
+
+
+def has_json_mode(llm: AnyChatModel) -> bool:
+    """Whether no model that may answer is known to refuse JSON mode, as Claude does.
+
+    The prompt has to ask for JSON in any case, so that a model without the mode is asked by the prompt alone.
+    """
+    known = [profile_for(name) for name in ([llm.model] if isinstance(llm.model, str) else llm.model)]
+    served = (llm.profile or {}).get("name")  # the model's own name, once the endpoint was asked what it serves
+    known += [profile_for(served, Route.EXTERNAL)] if served else []
+    return all(profile.get("supports_json_object") is not False for profile in known)
 
 
 def _parser(

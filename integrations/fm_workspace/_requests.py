@@ -173,6 +173,8 @@ def _check_chat(body: JSONObject, quirks: Quirks, openai: bool) -> None:
         raise bad_request("logprobs is not supported by this model")
     if not openai:
         _check_schemas(body)
+    if quirks.claude and (body.get("response_format") or {}).get("type") == "json_object":
+        raise bad_request("response_format of type json_object is not supported by this model")
     thinking, limit = body.get("thinking") or {}, body.get("max_tokens")
     if limit and thinking.get("budget_tokens", 0) >= limit:
         raise bad_request("max_tokens must be greater than thinking.budget_tokens")

@@ -26,6 +26,10 @@ LARGE_BYTES = 64 * 1024
 """Of a request that may take a while to answer: most are far smaller, and quicker than the change of threads."""
 DEFAULT_CLAUDE_TOKENS = 1_000
 """Where hosted Claude Sonnet 4 stops if no max_tokens is given (its published limit)."""
+_ONLY_JSON = re.compile(
+    r"(?:nothing|no text|anything) (?:other than|but|except) (?:valid )?JSON|only (?:valid )?JSON\b", re.I
+)
+"""How prompts say that JSON is wanted, and no word more: models that have no JSON mode go by it."""
 
 
 class SimulatedEngine:
@@ -122,7 +126,7 @@ def _text(body: JSONObject) -> str:
     form, messages = body.get("response_format") or {}, body["messages"]
     if form.get("type") == "json_schema":
         return json.dumps(fill(form["json_schema"]["schema"], _prompt(messages)), ensure_ascii=False)
-    if form.get("type") == "json_object":
+    if form.get("type") == "json_object" or _ONLY_JSON.search(_prompt(messages)):
         return json.dumps(_free_object(messages), ensure_ascii=False)
     return reply(messages)
 

@@ -16,6 +16,7 @@ from fm_client import InvalidRequestError
 from langchain_fm._structured import wire_tool_choice
 
 CHAT = "databricks-meta-llama-3-3-70b-instruct"
+CLAUDE = "databricks-claude-sonnet-4-5"
 
 
 @tool
@@ -184,6 +185,36 @@ def test_the_model_decides_the_method(endpoint: str, method: str, chat: Any) -> 
     assert bound.kwargs["ls_structured_output_format"]["kwargs"]["method"] == method
 
 
+@pytest.mark.parametrize(("endpoint", "has_mode"), [(CHAT, True), ("my-endpoint", True), (CLAUDE, False)])
+def test_json_mode_is_asked_for_where_the_model_may_have_it(
+    endpoint: str, has_mode: bool, chat: Any, server: Any, sent: Any, drive: Any
+) -> None:
+    """Claude answers `json_object` with a 400; what it is asked for by the prompt is read all the same."""
+    server.script(endpoint, reply(200, answer('```json\n{"city": "Paris"}\n```')))
+    driven = drive(chat(model=endpoint).with_structured_output(Place, method="json_mode"))
+
+    assert driven.invoke("Return nothing but JSON, with the key 'city'.") == Place(city="Paris")
+    assert sent().get("response_format") == ({"type": "json_object"} if has_mode else None)
+
+
+@pytest.mark.parametrize("model", [[CHAT, CLAUDE], [CLAUDE, CHAT]])
+def test_json_mode_is_not_asked_for_where_one_of_several_routes_lacks_it(model: list[str], chat: Any) -> None:
+    assert "response_format" not in chat(model=model).with_structured_output(Place, method="json_mode").first.kwargs
+
+
+def test_json_mode_goes_by_the_model_that_an_endpoint_says_it_serves(chat: Any, server: Any) -> None:
+    model = {"name": "claude-sonnet-4-5", "provider": "anthropic", "task": "llm/v1/chat"}
+    described = {"name": "mine", "config": {"served_entities": [{"name": "e", "external_model": model}]}}
+    server.script("/api/2.0/serving-endpoints/mine", reply(200, described))
+    llm = chat(model="mine")
+    before = llm.with_structured_output(Place, method="json_mode").first.kwargs
+    llm.load_profile()
+    after = llm.with_structured_output(Place, method="json_mode").first.kwargs
+
+    assert before["response_format"] == {"type": "json_object"}
+    assert "response_format" not in after
+
+
 def test_a_schema_is_sent_by_name(chat: Any, server: Any, sent: Any, drive: Any) -> None:
     server.script(CHAT, reply(200, answer('{"city": "Paris"}')))
     drive(chat().with_structured_output(Place, method="json_schema", strict=True)).invoke("Hi")
@@ -216,7 +247,6 @@ def test_the_raw_answer_comes_along_on_request(chat: Any, server: Any, drive: An
     assert isinstance(bad["raw"], AIMessage)
 
 
-CLAUDE = "databricks-claude-sonnet-4-5"
 THINKING = {"type": "enabled", "budget_tokens": 1024}
 
 

@@ -200,6 +200,13 @@ def test_bodies_that_are_no_json_object_are_refused(api: Api, body: bytes) -> No
     assert answer.text.startswith("Bad request: json: ")
 
 
+@pytest.mark.parametrize(("endpoint", "status"), [(CHAT, 200), (CLAUDE, 400)])
+def test_claude_has_no_json_mode(api: Api, endpoint: str, status: int) -> None:
+    answer = api.query(endpoint, {"messages": [USER], "response_format": {"type": "json_object"}})
+    assert answer.status_code == status
+    assert ("json_object" in answer.json().get("message", "")) is (status == 400)
+
+
 def test_fields_are_refused_by_tag(api: Api) -> None:
     name = api.created("picky", tags={"fm_reject_fields": "temperature, strict"})
     body = {"messages": [USER]}

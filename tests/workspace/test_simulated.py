@@ -153,6 +153,12 @@ def test_json_object_answers_have_the_keys_that_the_prompt_names(api: Api) -> No
     assert json.loads(api.text(CHAT, "JSON please", response_format={"type": "json_object"})).keys() == {"answer"}
 
 
+@pytest.mark.parametrize("wish", ["Return nothing other than JSON", "no text but JSON", "Answer with only valid JSON"])
+def test_a_prompt_for_nothing_but_json_is_obeyed(api: Api, wish: str) -> None:
+    assert json.loads(api.text(CLAUDE, f"{wish}, with the key 'city'. Paris!")).keys() == {"city"}
+    assert "rules" in api.text(CLAUDE, "Do you like JSON, and 'keys'?")
+
+
 @pytest.mark.parametrize("limit", [1, 5, 10])
 def test_max_tokens_ends_the_answer(api: Api, limit: int) -> None:
     whole, cut = api.text(CHAT, "Hello"), api.chat(CHAT, "Hello", max_tokens=limit)
