@@ -117,8 +117,15 @@ def test_what_a_route_wants_back_with_a_call_is_sent_back(chat: Any, server: Any
     assert sent()["messages"][1] == {"role": "assistant", "content": None, "tool_calls": [call]}
 
 
-def test_parallel_calls_in_pieces_are_put_together(chat: Any, server: Any, drive: Any, merged: Any) -> None:
+@pytest.mark.parametrize("repeats", [False, True])
+def test_parallel_calls_in_pieces_are_put_together(
+    repeats: bool, chat: Any, server: Any, drive: Any, merged: Any
+) -> None:
+    """Some routes say with every piece whose it is."""
+    names = {0: {"id": "x", "name": "add"}, 1: {"id": "y", "name": "sub"}}
+
     def piece(index: int, arguments: str, **start: Any) -> bytes:
+        start = names[index] if repeats else start
         function = {"arguments": arguments, **({"name": start["name"]} if start else {})}
         call = {"index": index, "function": function, **({"id": start["id"], "type": "function"} if start else {})}
         return event(delta(None, tool_calls=[call]))
@@ -152,6 +159,23 @@ def test_a_call_that_was_cut_off_in_a_stream_is_not_offered_for_execution(
     assert message.tool_calls == []
     assert [call["id"] for call in message.invalid_tool_calls] == ["x"]
     assert sent()["messages"][1]["tool_calls"][0]["function"]["arguments"] == cut
+
+
+@pytest.mark.parametrize("cut", [0, 1])
+def test_of_two_calls_with_one_id_the_one_that_was_cut_off_is_not_offered(
+    cut: int, chat: Any, server: Any, drive: Any, merged: Any
+) -> None:
+    texts = ['{"a": 1}', '{"path": "/tmp/a'][:: 1 if cut else -1]
+    calls = [
+        {"index": i, "id": "x", "type": "function", "function": {"name": f"tool_{i}", "arguments": text}}
+        for i, text in enumerate(texts)
+    ]
+    pieces = [event(delta(None, tool_calls=[call])) for call in calls]
+    server.script(CHAT, chunked(*pieces, event(delta("", finish="length")), DONE))
+    message = merged(drive(chat()).stream("Hi"))
+
+    assert [(call["name"], call["args"]) for call in message.tool_calls] == [(f"tool_{1 - cut}", {"a": 1})]
+    assert [call["name"] for call in message.invalid_tool_calls] == [f"tool_{cut}"]
 
 
 @pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "stream"])
