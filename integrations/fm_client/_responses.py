@@ -201,8 +201,11 @@ class StreamParser:
     def _chunks(self, events: list[Event], *, at_end: bool) -> list[Chunk]:
         chunks: list[Chunk] = []
         for event in events:
-            if event.data == b"[DONE]":
+            said = event.data.strip()
+            if said == b"[DONE]":
                 return chunks + self._finish(marked=True)
+            if not said and event.kind != b"error":
+                continue  # some gateways keep a connection alive by events, and not by comments
             try:
                 chunks += self._read(event)
                 if self.done:
