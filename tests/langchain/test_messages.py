@@ -122,6 +122,9 @@ SOUND = {"type": "input_audio", "input_audio": {"data": "UklG", "format": "mp3"}
         ({"type": "text", "text": "Hi", **CACHED}, {"type": "text", "text": "Hi", **CACHED}),
         ({"type": "text", "text": "Hi", "extras": CACHED}, {"type": "text", "text": "Hi", **CACHED}),
         ({"type": "text-plain", "text": "Hi", "mime_type": "text/plain"}, {"type": "text", "text": "Hi"}),
+        ({"type": "text-plain", "base64": "SGnDqQ==", "mime_type": "text/plain"}, {"type": "text", "text": "Hi\u00e9"}),
+        ({"type": "text-plain", "file_id": "f-1", "mime_type": "text/plain"}, {"type": "file", "file": {"file_id": "f-1"}}),
+        ({"type": "text-plain", "text": "", "mime_type": "text/plain"}, None),
         (IMAGE, IMAGE),
         ({"type": "image_url", "image_url": "https://example.test/a.png"}, LINK),
         ({"type": "image", "base64": PNG, "mime_type": "image/png"}, IMAGE),
@@ -141,6 +144,9 @@ SOUND = {"type": "input_audio", "input_audio": {"data": "UklG", "format": "mp3"}
             PDF,
         ),
         ({"type": "document", "source": {"type": "text", "data": "Hi"}}, {"type": "text", "text": "Hi"}),
+        ({"type": "document", "source": {"type": "text", "data": ""}}, None),
+        ({"type": "document", "source": {"type": "file", "file_id": "f-1"}}, {"type": "file", "file": {"file_id": "f-1"}}),
+        ({"type": "file", "source_type": "text", "text": ""}, None),
         ({"type": "file", "file_id": "f-1"}, {"type": "file", "file": {"file_id": "f-1"}}),
         ({"type": "audio", "base64": "UklG", "mime_type": "audio/mpeg"}, SOUND),
         (SOUND, SOUND),
@@ -163,11 +169,17 @@ def test_content_blocks_of_all_dialects_become_parts_of_the_chat_format(block: A
     "block",
     [
         {"type": "image"},
+        {"type": "image", "source": {"type": "file", "file_id": "f-1"}},
+        {"type": "image", "source": "a.png"},
+        {"type": "text-plain", "url": "https://example.test/a.txt", "mime_type": "text/plain"},
+        {"type": "text-plain", "base64": "/w==", "mime_type": "text/plain"},
+        {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "Hi"}]}},
+        {"type": "document", "source": "a.pdf"},
         {"type": "file", "url": "https://example.test/a.pdf"},
         {"type": "audio", "url": "https://example.test/a.mp3"},
         {"type": "video", "url": "https://example.test/a.mp4"},
     ],
-    ids=lambda block: block["type"],
+    ids=str,
 )
 def test_a_block_that_the_chat_format_cannot_carry_is_refused_before_anything_is_sent(
     block: Any, chat: Any, server: Any
