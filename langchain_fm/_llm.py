@@ -78,7 +78,7 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
             return response, route
 
         with model_errors():
-            workers = min(len(prompts), client.settings.concurrency)
+            workers = min(len(prompts), client.settings.concurrency) or 1
             with ContextThreadPoolExecutor(workers, "fm-llm") as pool:
                 return _result(list(pool.map(complete, prompts)))
 
@@ -181,9 +181,7 @@ def _generation(response: CompletionResponse, route: Route | None, i: int) -> Ge
 def _chunk(piece: CompletionChunk, route: Route | None) -> GenerationChunk | None:
     if piece.response is None:
         return GenerationChunk(text=piece.text) if piece.text else None
-    info = {**metadata(piece.response, route), "finish_reason": piece.response.finish_reason}
-    info["usage_metadata"] = usage_metadata(piece.usage)
-    return GenerationChunk(text="", generation_info={k: v for k, v in info.items() if v is not None})
+    return GenerationChunk(text="", generation_info=_generation(piece.response, route, 0).generation_info)
 
 
 def _merged(streams: Iterable[list[GenerationChunk]]) -> LLMResult:
