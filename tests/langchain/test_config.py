@@ -11,6 +11,7 @@ import pytest
 from fault_server import FaultServer, reply
 from fault_server import chat as answer
 from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.load import dumpd, dumps, load, loads
 from langchain_core.runnables import ConfigurableField
 from pydantic import SecretStr, ValidationError
@@ -203,6 +204,28 @@ def test_traces_say_what_is_asked() -> None:
     }
     assert llm._get_ls_params(stop=["y"], model="g", temperature=0)["ls_model_name"] == "g"
     assert {"fm-integrations", "langchain-core"} <= (llm.metadata or {})["lc_versions"].keys()
+
+
+def test_traces_do_not_tell_how_a_models_tools_log_in(chat: Any, server: Any, sent: Any, drive: Any) -> None:
+    """A tool of another server is called by the model's provider, with what it is given for that."""
+    tool = {"type": "mcp", "server_url": "https://example.test", "authorization": SECRET, "headers": {"x-key": SECRET}}
+    given = copy.deepcopy(tool)
+
+    class Tracer(BaseCallbackHandler):
+        told: Any = None
+
+        def on_chat_model_start(self, *_: Any, **told: Any) -> None:
+            self.told = told["invocation_params"]
+
+    server.script(CHAT, reply(200, answer()))
+    for bound in (chat().bind(tools=[tool]), chat().bind(extra_body={"tools": [tool]})):
+        tracer = Tracer()
+        drive(bound).invoke("Hi", {"callbacks": [tracer]})
+
+        assert "https://example.test" in str(tracer.told)
+        assert SECRET not in str(tracer.told)
+        assert sent()["tools"] == [given]
+    assert tool == given
 
 
 def test_the_model_profile_tells_what_the_catalog_knows() -> None:
