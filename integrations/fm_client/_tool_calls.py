@@ -111,7 +111,7 @@ def _begins_another(piece: ToolCallDelta, call: _Call) -> bool:
 
 def _is_object(text: str) -> bool:
     try:
-        return isinstance(json.loads(text), dict)
+        return isinstance(json.loads(text, strict=False), dict)
     except (ValueError, RecursionError):
         return False
 

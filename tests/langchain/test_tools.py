@@ -161,6 +161,18 @@ def test_a_call_that_was_cut_off_in_a_stream_is_not_offered_for_execution(
     assert sent()["messages"][1]["tool_calls"][0]["function"]["arguments"] == cut
 
 
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "stream"])
+def test_a_call_whose_texts_have_line_breaks_can_be_executed(
+    is_streamed: bool, chat: Any, server: Any, drive: Any, merged: Any
+) -> None:
+    """Models that write code forget to escape them, and LangChain's parser does not mind."""
+    call = {"index": 0, "id": "x", "type": "function", "function": {"name": "run", "arguments": '{"code": "a\nb"}'}}
+    pieces = chunked(event(delta(None, tool_calls=[call])), event(delta("", finish="tool_calls")), DONE)
+    server.script(CHAT, pieces if is_streamed else reply(200, answer(None, tool_calls=[call])))
+    message = merged(drive(chat()).stream("Hi")) if is_streamed else drive(chat()).invoke("Hi")
+    assert [call["args"] for call in message.tool_calls] == [{"code": "a\nb"}]
+
+
 @pytest.mark.parametrize("cut", [0, 1])
 def test_of_two_calls_with_one_id_the_one_that_was_cut_off_is_not_offered(
     cut: int, chat: Any, server: Any, drive: Any, merged: Any
