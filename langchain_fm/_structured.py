@@ -10,7 +10,7 @@ from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableMap, RunnablePassthrough
-from langchain_core.utils.function_calling import convert_to_openai_function
+from langchain_core.utils.function_calling import convert_to_openai_function, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel
 
@@ -90,6 +90,13 @@ def response_format(function: Mapping[str, Any]) -> dict[str, Any]:
     """The `response_format` that asks for a schema."""
     described = {name: function[name] for name in ("name", "description", "strict") if name in function}
     return {"type": "json_schema", "json_schema": {**described, "schema": function["parameters"]}}
+
+
+def wire_tool(tool: Any, strict: bool | None) -> dict[str, Any]:
+    """A tool of any kind as the service's; LangChain would leave one of that form as it is, whatever `strict` says."""
+    if strict is not None and isinstance(tool, Mapping) and isinstance(tool.get("function"), Mapping):
+        tool = tool["function"]
+    return convert_to_openai_tool(tool, strict=strict)
 
 
 def wire_tool_choice(choice: dict[str, Any] | str | bool | None, tools: Sequence[Mapping[str, Any]]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, TypedDict
 
 import pytest
@@ -78,6 +79,21 @@ def test_what_is_bound_is_sent(chat: Any, server: Any, sent: Any, drive: Any) ->
     assert body["tools"][0]["function"]["name"] == "add"
     assert body["tools"][0]["function"]["strict"] is True
     assert body["tools"][0]["function"]["parameters"]["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("kind", ["function", "LangChain's form", "the service's form"])
+def test_strict_holds_for_tools_of_every_form(kind: str, chat: Any) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    function = {"name": "add", "description": "Add.", "parameters": schema}
+    wire = {"type": "function", "function": function}
+    tools = {"function": add, "LangChain's form": function, "the service's form": wire}
+    given = copy.deepcopy(tools)
+    (bound,) = chat().bind_tools([tools[kind]], strict=True).kwargs["tools"]
+
+    assert bound["type"] == "function" and bound["function"]["name"] == "add"
+    assert bound["function"]["strict"] is True
+    assert bound["function"]["parameters"]["additionalProperties"] is False
+    assert tools == given
 
 
 def test_no_tools_are_sent_for_an_empty_list(chat: Any, server: Any, sent: Any) -> None:
