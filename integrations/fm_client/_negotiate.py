@@ -57,8 +57,8 @@ def negotiated(
 ) -> Flow[tuple[T, tuple[str, ...]]]:
     """`call(body)`, without the fields that `endpoint` refuses; returns its result and the fields left out."""
     strict = context.settings.strict_params
-    refused = context.refused.setdefault(endpoint, set())
-    dropped = () if strict else tuple(name for name in (*DROPPABLE, TOGETHER) if name in refused and has(body, name))
+    refused = () if strict else context.refused.get(endpoint, ())
+    dropped = tuple(name for name in (*DROPPABLE, TOGETHER) if name in refused and has(body, name))
     for name in dropped:
         body = without(body, name)
     while True:
@@ -67,7 +67,8 @@ def negotiated(
         except (BadRequestError, UnprocessableEntityError) as error:
             failure = error
         else:
-            refused.update(dropped)  # only now is it known that their absence cures it
+            if dropped:  # only now is it known that their absence cures it
+                context.refused.setdefault(endpoint, set()).update(dropped)
             return result, tuple(name for name in dropped if name not in _OURS)
         found = None if strict else refused_field(failure.message, body)
         if found is None:
