@@ -186,6 +186,19 @@ def test_cached_completions_are_not_shared_between_different_stops(llm: Any, ser
     assert [model.invoke("Hi") for model in (plain, plain, stopped, stopped)] == ["1", "1", "2", "2"]
 
 
+def test_cached_completions_are_not_shared_between_different_calls(llm: Any, server: Any, drive: Any) -> None:
+    """LangChain's own key for completions leaves out what a call says itself, but for `stop`."""
+    texts = ["1", "2", "3", "4"]
+    server.script("completions", *(reply(200, {"choices": [{"index": 0, "text": text}]}) for text in texts))
+    server.script("other", reply(200, {"choices": [{"index": 0, "text": "other"}]}))
+    driven = drive(llm(cache=InMemoryCache()))
+    asked: list[dict[str, Any]] = [{}, {"temperature": 0}, {"temperature": 1}, {"model": "other"}, {"stop": ["x"]}]
+
+    for _ in range(2):
+        assert [driven.invoke("Hi", **call) for call in asked] == ["1", "2", "3", "other", "4"]
+    assert server.connections == 1
+
+
 def test_the_cache_key_names_the_workspace() -> None:
     hosts = ["https://a.example.test", "https://b.example.test"]
     keys = {ChatFoundationModel(model="e", host=host, token=SECRET)._get_llm_string() for host in hosts}
