@@ -192,7 +192,7 @@ def _file(block: Block) -> Block | None:
         return _as_text(block.get("text") or block.get("data"), block)
     identifier = block.get("file_id") or _source(block).get("file_id")
     if identifier := identifier or (block.get("id") if block.get("source_type") == "id" else None):
-        return {"type": "file", "file": {"file_id": identifier}}
+        return {"type": "file", "file": {"file_id": identifier}, **_cache_control(block)}
     url = _url_of(block, "application/pdf")
     if url is None or not url.startswith("data:"):
         kind = block.get("type")
@@ -210,7 +210,8 @@ def _audio(block: Block) -> Block:
     if not data:
         raise InvalidRequestError("an audio block needs base64 with mime_type: audio is not sent by URL")
     suffix = str(block.get("mime_type") or "audio/wav").rpartition("/")[2]
-    return {"type": "input_audio", "input_audio": {"data": data, "format": _AUDIO_FORMATS.get(suffix, suffix)}}
+    sound = {"data": data, "format": _AUDIO_FORMATS.get(suffix, suffix)}
+    return {"type": "input_audio", "input_audio": sound, **_cache_control(block)}
 
 
 def _video(block: Block) -> Block:
