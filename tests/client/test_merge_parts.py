@@ -178,6 +178,20 @@ def test_a_name_or_arguments_of_another_kind_are_no_valid_call() -> None:
     assert [False, False] == [found.is_valid for found in [*calls(call(7, "{}")), *calls(call("f", [1]))]]  # type: ignore[arg-type]  # on purpose
 
 
+def test_sound_and_calls_of_the_old_form_are_put_together() -> None:
+    """OpenAI's models send both beside the content, in pieces; any other object there is whole."""
+    message = merged(
+        delta(audio={"id": "au_1", "transcript": "He"}, function_call={"name": "f", "arguments": ""}, note={"a": 1}),
+        delta(audio={"transcript": "llo", "data": "QUJD", "id": None}, function_call={"arguments": '{"x"'}),
+        delta(audio={"data": "REVG", "expires_at": 5}, function_call={"arguments": ": 1}"}, note={"b": 2}),
+    )
+    assert {
+        "audio": {"id": "au_1", "transcript": "Hello", "data": "QUJDREVG", "expires_at": 5},
+        "function_call": {"name": "f", "arguments": '{"x": 1}'},
+        "note": {"b": 2},
+    } == message.model_extra
+
+
 def test_lists_beside_the_content_grow() -> None:
     first, second = {"a": 1}, {"b": 2}
     message = merged(
