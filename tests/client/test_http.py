@@ -16,19 +16,7 @@ import httpcore
 import httpx
 import pytest
 from crash_report import shown
-from fault_server import (
-    Answer,
-    Connection,
-    FaultServer,
-    chunked,
-    hang_up,
-    head,
-    raw,
-    reply,
-    reset,
-    silence,
-    until_close,
-)
+from fault_server import Answer, Connection, FaultServer, chunked, hang_up, head, reply, reset, silence, until_close
 from timing import HELD, SOON, eventually
 
 from fm_client import (
@@ -254,18 +242,6 @@ def test_compressed_answers_are_unpacked_whole_and_streamed(
     face = http()
     assert face.send(post(server)).body == b"text " * 50_000
     assert rest(face, face.send(post(server, stream=True))) == b"text " * 50_000
-
-
-@pytest.mark.parametrize("wbits", [31, 15, -15], ids=["gzip", "zlib", "raw deflate"])
-def test_what_is_compressed_may_come_in_any_pieces(http: Make, server: FaultServer, wbits: int) -> None:
-    """Its first byte alone does not tell how."""
-    packer = zlib.compressobj(wbits=wbits)
-    packed = packer.compress(b"text " * 20) + packer.flush()
-    begin = head(200, {"content-encoding": "gzip" if wbits == 31 else "deflate", "content-length": str(len(packed))})
-    pieces = [piece for byte in packed for piece in (bytes([byte]), 0.002)]
-    server.script("/x", raw(begin, *pieces, end="keep"))
-    face = http()
-    assert face.send(post(server)).body == b"text " * 20
 
 
 @pytest.mark.parametrize(
