@@ -45,6 +45,7 @@ _TABLE: tuple[tuple[type[FMError], str, bool], ...] = (
     (RequestTooLargeError, "ModelInvalidRequestError", False),
     (ServerError, "ModelAPIError", True),
     (ResponseFormatError, "ModelAPIError", False),
+    (APIError, "ModelError", False),
 )
 _kinds: dict[type[FMError], type[FMError]] = {}
 

@@ -23,6 +23,8 @@ CHAT = "databricks-meta-llama-3-3-70b-instruct"
         (401, "who?", fm.AuthenticationError, lc.ModelAuthenticationError, False),
         (403, "no", fm.PermissionDeniedError, lc.ModelPermissionDeniedError, False),
         (404, "gone", fm.NotFoundError, lc.ModelNotFoundError, False),
+        (307, "elsewhere", fm.RedirectError, lc.ModelError, False),
+        (409, "not now", fm.ConflictError, lc.ModelError, False),
         (413, "large", fm.RequestTooLargeError, lc.ModelInvalidRequestError, False),
         (422, "odd", fm.UnprocessableEntityError, lc.ModelInvalidRequestError, False),
         (429, "slow down", fm.RateLimitError, lc.ModelRateLimitError, True),
