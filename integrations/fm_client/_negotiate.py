@@ -57,8 +57,7 @@ def negotiated(
 ) -> Flow[tuple[T, tuple[str, ...]]]:
     """`call(body)`, without the fields that `endpoint` refuses; returns its result and the fields left out."""
     strict = context.settings.strict_params
-    refused = () if strict else context.refused.get(endpoint, ())
-    dropped = tuple(name for name in (*DROPPABLE, TOGETHER) if name in refused and has(body, name))
+    dropped = () if strict else _known_refused(context, endpoint, body)
     for name in dropped:
         body = without(body, name)
     while True:
@@ -78,6 +77,12 @@ def negotiated(
                 dropped, body = (*dropped, name), without(body, name)
         if found not in _OURS:
             warnings.warn(_text(endpoint, found), DroppedParameterWarning, stacklevel=2)
+
+
+def _known_refused(context: Context, endpoint: str, body: Mapping[str, Any]) -> tuple[str, ...]:
+    """What of `body` the endpoint has refused before."""
+    refused = context.refused.get(endpoint)
+    return tuple(name for name in (*DROPPABLE, TOGETHER) if name in refused and has(body, name)) if refused else ()
 
 
 def refused_field(message: str, body: Mapping[str, Any]) -> str | None:
