@@ -161,12 +161,9 @@ class ChunkReader:
         Calls that cannot be read, or that an agent has made itself by now, are made unfit for execution.
         """
         calls = (response.message.tool_calls or []) if response.choices else []
-        valid = {call.id for call in calls if call.is_valid}
         message = AIMessageChunk(
             content=self._rest(response) or self._empty,
-            tool_call_chunks=[
-                tool_call_chunk(args=CUT_OFF, index=i) for i, call_id in self._calls.items() if call_id not in valid
-            ],
+            tool_call_chunks=[tool_call_chunk(args=CUT_OFF, index=i) for i in self._unfit(calls)],
             usage_metadata=usage_metadata(chunk.usage),
             response_metadata=metadata(response, route),
             additional_kwargs=_whole_asides(response.message) if response.choices else {},
@@ -174,6 +171,13 @@ class ChunkReader:
         )
         reason = response.finish_reason
         return ChatGenerationChunk(message=message, generation_info={"finish_reason": reason} if reason else None)
+
+    def _unfit(self, calls: list[ToolCall]) -> list[int]:
+        """Which calls of the stream are none that can be executed. Some routes give several one id: these by order."""
+        fit: dict[str, list[bool]] = {}
+        for call in calls:
+            fit.setdefault(call.id, []).append(call.is_valid)
+        return [i for i, call_id in self._calls.items() if not (fit.get(call_id) and fit[call_id].pop(0))]
 
     def _rest(self, response: ChatResponse) -> list[str | dict[str, Any]]:
         """What an answer's items hold, and their stream said elsewhere."""

@@ -22,7 +22,7 @@ from ._config import CONFIG, LanguageModel, add_version, allow_loading, estimate
 from ._errors import model_errors
 from ._messages import to_wire
 from ._profile import profile_of_endpoint, profile_of_name
-from ._structured import Method, structured, wire_tool_choice
+from ._structured import Method, structured, wire_tool, wire_tool_choice, without_logins
 
 if TYPE_CHECKING:  # naming them is not worth their import: callbacks before models would cost a tenth of a second
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -175,7 +175,7 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
         `tool_choice`: True, "any" or "required" for some tool, a tool's name, "auto", "none", or the service's own
         object; False and None leave it to the model. `strict` asks for arguments that follow the schema to the letter.
         """
-        formatted = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        formatted = [wire_tool(tool, strict) for tool in tools]
         choice = {"tool_choice": wire_tool_choice(tool_choice, formatted), "parallel_tool_calls": parallel_tool_calls}
         given = {name: value for name, value in choice.items() if value is not None}
         return super().bind(tools=formatted, **given, **kwargs)
@@ -230,14 +230,8 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
 
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> builtins.dict[str, Any]:
         model, params = self._call(stop, kwargs)
-        return {
-            "host": self.host,
-            "config_profile": self.config_profile,
-            "_type": self._llm_type,
-            **kwargs,
-            **params,
-            "model": model,
-        }
+        target = {"host": self.host, "config_profile": self.config_profile, "_type": self._llm_type}
+        return without_logins({**target, **kwargs, **params, "model": model})
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         return self._tracing_params("chat", stop, kwargs)

@@ -34,7 +34,7 @@ class FoundationModelEmbeddings(Connection, Embeddings):
     normalize: bool = False
     """Scale each vector to length 1, on this side. GTE's come as they are, BGE's have length 1 already."""
     batch_size: int | None = None
-    """Texts in one request (default: by model, else 100)."""
+    """Most texts in one request (default 100); a batch that the service refuses as too large is halved."""
     extra_body: dict[str, Any] | None = None
     """Further fields of the request body, sent as they are."""
     query_params: dict[str, Any] | None = None

@@ -10,6 +10,7 @@ from langchain_core import exceptions
 
 from fm_client import (
     APIConnectionError,
+    APIError,
     APITimeoutError,
     AuthenticationError,
     BadRequestError,
@@ -44,6 +45,7 @@ _TABLE: tuple[tuple[type[FMError], str, bool], ...] = (
     (RequestTooLargeError, "ModelInvalidRequestError", False),
     (ServerError, "ModelAPIError", True),
     (ResponseFormatError, "ModelAPIError", False),
+    (APIError, "ModelError", False),
 )
 _kinds: dict[type[FMError], type[FMError]] = {}
 
@@ -63,7 +65,17 @@ def model_errors() -> Iterator[None]:
 def as_model_error(error: FMError) -> FMError:
     """`error` as an instance of both families; itself where langchain-core has no such class."""
     kind = _kind(type(error))
-    return error if kind is type(error) else _revive(kind, error.args, vars(error))
+    return error if kind is type(error) else _revive(kind, error.args, {**vars(error), **_worth(error)})
+
+
+def _worth(error: FMError) -> dict[str, bool]:
+    """Whether another try is worth it, where not the class says so but the service, or what a stream broke of."""
+    if isinstance(error, APIError) and error.should_retry is not None:
+        return {"is_retryable": error.should_retry}
+    cause = error.__cause__
+    if isinstance(error, StreamInterruptedError) and isinstance(cause, FMError):
+        return {"is_retryable": getattr(as_model_error(cause), "is_retryable", False)}
+    return {}
 
 
 def _kind(ours: type[FMError]) -> type[FMError]:

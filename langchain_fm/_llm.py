@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
 from contextvars import copy_context
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ from langchain_core.language_models import BaseLLM
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from langchain_core.runnables.config import ContextThreadPoolExecutor
-from pydantic import model_validator
+from pydantic import PrivateAttr, model_validator
 
 from fm_client import CompletionChunk, CompletionResponse, Route
 
@@ -22,6 +22,8 @@ from ._config import CONFIG, LanguageModel, add_version, estimate_tokens
 from ._errors import model_errors
 
 _Answer = tuple[CompletionResponse, Route | None]
+_BESIDE = frozenset({"stop", "callbacks", "tags", "metadata", "run_name", "run_id", "timeout", "max_retries"})
+"""Arguments of a call on which no answer depends, or which LangChain's cache key has already."""
 
 
 class FoundationModelLLM(LanguageModel, BaseLLM):
@@ -35,6 +37,8 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
 
     model_config = CONFIG
 
+    _asked: dict[str, Any] = PrivateAttr(default_factory=dict)
+
     @model_validator(mode="after")
     def _set_fm_version(self) -> Self:
         self.metadata = add_version(self.metadata)
@@ -47,15 +51,30 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         # LangChain's cache key is made of these, and there a call's `stop`, None included, hides the constructor's.
-        return {**super()._identifying_params, **self._target, "own_stop": self.stop}
+        return {**super()._identifying_params, **self._target, "own_stop": self.stop, **self._asked}
 
     def generate(self, prompts: list[str], *args: Any, **kwargs: Any) -> LLMResult:
         """LangChain's own; what callbacks set in the context for several prompts ends with the call."""
         # They begin and end in the same order, so that a tracer which restores the context before each of them
         # (MLflow's) would leave the span of one active, and what comes after would be lost.
+        generate = super(FoundationModelLLM, self._for(kwargs)).generate
         if len(prompts) > 1:
-            return copy_context().run(super().generate, prompts, *args, **kwargs)
-        return super().generate(prompts, *args, **kwargs)
+            return copy_context().run(generate, prompts, *args, **kwargs)
+        return generate(prompts, *args, **kwargs)
+
+    async def agenerate(self, prompts: list[str], *args: Any, **kwargs: Any) -> LLMResult:
+        """`generate`, awaited."""
+        return await super(FoundationModelLLM, self._for(kwargs)).agenerate(prompts, *args, **kwargs)
+
+    def _for(self, given: Mapping[str, Any]) -> Self:
+        """The model that answers a call: one whose cache key tells what the call says, which LangChain's leaves out."""
+        asked = {f"call_{name}": value for name, value in given.items() if name not in _BESIDE}
+        if not asked:
+            return self
+        self.clients  # noqa: B018  # opened for both
+        model = self.model_copy()
+        model._asked = asked
+        return model
 
     def _generate(
         self,
@@ -78,7 +97,7 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
             return response, route
 
         with model_errors():
-            workers = min(len(prompts), client.settings.concurrency)
+            workers = min(len(prompts), client.settings.concurrency) or 1
             with ContextThreadPoolExecutor(workers, "fm-llm") as pool:
                 return _result(list(pool.map(complete, prompts)))
 
@@ -181,9 +200,7 @@ def _generation(response: CompletionResponse, route: Route | None, i: int) -> Ge
 def _chunk(piece: CompletionChunk, route: Route | None) -> GenerationChunk | None:
     if piece.response is None:
         return GenerationChunk(text=piece.text) if piece.text else None
-    info = {**metadata(piece.response, route), "finish_reason": piece.response.finish_reason}
-    info["usage_metadata"] = usage_metadata(piece.usage)
-    return GenerationChunk(text="", generation_info={k: v for k, v in info.items() if v is not None})
+    return GenerationChunk(text="", generation_info=_generation(piece.response, route, 0).generation_info)
 
 
 def _merged(streams: Iterable[list[GenerationChunk]]) -> LLMResult:

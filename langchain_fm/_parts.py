@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -153,8 +154,21 @@ def _text(block: Block) -> Block | None:
 
 
 def _plain_text(block: Block) -> Block | None:
-    text = block.get("text") or (block.get("data") if block.get("source_type") == "text" else None)
+    text = block.get("text")
+    if text is None and block.get("base64"):
+        text = _decoded(block["base64"])
+    return _file(block) if text is None else _as_text(text, block)
+
+
+def _as_text(text: Any, block: Block) -> Block | None:
     return {"type": "text", "text": text, **_cache_control(block)} if text else None
+
+
+def _decoded(data: str) -> str:
+    try:
+        return b64decode(data).decode()
+    except ValueError:
+        raise InvalidRequestError("a text-plain block needs text, or base64 of text in UTF-8") from None
 
 
 def _image_url(block: Block) -> Block:
@@ -171,25 +185,24 @@ def _image(block: Block) -> Block:
     return {"type": "image_url", "image_url": image, **_cache_control(block)}
 
 
-def _file(block: Block) -> Block:
+def _file(block: Block) -> Block | None:
     if "file" in block:  # OpenAI's own form
         return _without(block, {"index"})
     if block.get("source_type") == "text":
-        return _plain_text(block) or {}
-    identifier = block.get("file_id") or (block.get("id") if block.get("source_type") == "id" else None)
-    if identifier:
-        return {"type": "file", "file": {"file_id": identifier}}
+        return _as_text(block.get("text") or block.get("data"), block)
+    identifier = block.get("file_id") or _source(block).get("file_id")
+    if identifier := identifier or (block.get("id") if block.get("source_type") == "id" else None):
+        return {"type": "file", "file": {"file_id": identifier}, **_cache_control(block)}
     url = _url_of(block, "application/pdf")
     if url is None or not url.startswith("data:"):
-        raise InvalidRequestError("a file block needs base64 with mime_type, or file_id: files are not sent by URL")
+        kind = block.get("type")
+        raise InvalidRequestError(f"a {kind} block needs base64 with mime_type, or file_id: files are not sent by URL")
     return {"type": "file", "file": {"filename": _file_name(block), "file_data": url}, **_cache_control(block)}
 
 
 def _document(block: Block) -> Block | None:
-    source = block.get("source") or {}
-    if source.get("type") == "text":
-        return {"type": "text", "text": source.get("data") or "", **_cache_control(block)}
-    return _file(block)
+    source = _source(block)
+    return _as_text(source.get("data"), block) if source.get("type") == "text" else _file(block)
 
 
 def _audio(block: Block) -> Block:
@@ -197,7 +210,8 @@ def _audio(block: Block) -> Block:
     if not data:
         raise InvalidRequestError("an audio block needs base64 with mime_type: audio is not sent by URL")
     suffix = str(block.get("mime_type") or "audio/wav").rpartition("/")[2]
-    return {"type": "input_audio", "input_audio": {"data": data, "format": _AUDIO_FORMATS.get(suffix, suffix)}}
+    sound = {"data": data, "format": _AUDIO_FORMATS.get(suffix, suffix)}
+    return {"type": "input_audio", "input_audio": sound, **_cache_control(block)}
 
 
 def _video(block: Block) -> Block:
@@ -206,15 +220,18 @@ def _video(block: Block) -> Block:
 
 def _url_of(block: Mapping[str, Any], default_type: str) -> str | None:
     """The URL of what a block holds: its own, or a data URL."""
-    source = block.get("source")  # Anthropic's form
-    if isinstance(source, Mapping):
-        if source.get("type") == "url":
-            return source.get("url")
-        return f"data:{source.get('media_type') or default_type};base64,{source.get('data')}"
-    if block.get("url"):
-        return str(block["url"])
-    data = block.get("base64") or block.get("data")
-    return f"data:{block.get('mime_type') or default_type};base64,{data}" if data else None
+    source = _source(block)
+    if url := source.get("url") or block.get("url"):
+        return str(url)
+    data = source.get("data") or block.get("base64") or block.get("data")
+    mime_type = source.get("media_type") or block.get("mime_type") or default_type
+    return f"data:{mime_type};base64,{data}" if data else None
+
+
+def _source(block: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Where Anthropic's blocks have their data."""
+    source = block.get("source")
+    return source if isinstance(source, Mapping) else {}
 
 
 def _file_name(block: Block) -> str:

@@ -10,7 +10,7 @@ from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableMap, RunnablePassthrough
-from langchain_core.utils.function_calling import convert_to_openai_function
+from langchain_core.utils.function_calling import convert_to_openai_function, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel
 
@@ -28,6 +28,8 @@ Method = Literal["json_schema", "function_calling", "json_mode"]
 METHODS: tuple[Method, ...] = ("json_schema", "function_calling", "json_mode")
 DEFAULT_SCHEMA_NAME = "answer"
 """For a JSON schema that has no title: the service wants a name."""
+HIDDEN = "**********"
+_LOGINS = ("authorization", "headers")
 
 
 def structured(
@@ -90,6 +92,13 @@ def response_format(function: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {**described, "schema": function["parameters"]}}
 
 
+def wire_tool(tool: Any, strict: bool | None) -> dict[str, Any]:
+    """A tool of any kind as the service's; LangChain would leave one of that form as it is, whatever `strict` says."""
+    if strict is not None and isinstance(tool, Mapping) and isinstance(tool.get("function"), Mapping):
+        tool = tool["function"]
+    return convert_to_openai_tool(tool, strict=strict)
+
+
 def wire_tool_choice(choice: dict[str, Any] | str | bool | None, tools: Sequence[Mapping[str, Any]]) -> Any:
     """LangChain's `tool_choice` (and Anthropic's) as the service's; None if it is not to be sent."""
     if isinstance(choice, dict):
@@ -111,6 +120,22 @@ def _tool_choice_word(choice: dict[str, Any]) -> dict[str, Any] | str:
     if kind == "tool" and isinstance(name, str):
         return name
     return kind if kind in ("any", "auto", "none") else choice
+
+
+def without_logins(params: Mapping[str, Any]) -> dict[str, Any]:
+    """`params` as a trace may tell them: without what a tool of another server (MCP) logs in with."""
+    shown = dict(params)
+    if isinstance(tools := params.get("tools"), (list, tuple)):
+        shown["tools"] = [_shown_tool(tool) for tool in tools]
+    if isinstance(extra := params.get("extra_body"), Mapping):
+        shown["extra_body"] = without_logins(extra)
+    return shown
+
+
+def _shown_tool(tool: Any) -> Any:
+    if not isinstance(tool, Mapping) or tool.get("type") != "mcp":
+        return tool
+    return {key: HIDDEN if key in _LOGINS else value for key, value in tool.items()}
 
 
 def _asking(

@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Any
 
 from ._items_read import CALL, RESULT, text_at
-from ._merge import ContentMerger
+from ._merge import ContentMerger, UsageMerger
 from ._tool_calls import ToolCallMerger, new_call_id
 from .types import ChatChunk, ChatResponse, Choice, ChunkChoice, Delta, Message, ToolCallDelta
 from .types._base import JSONObject
@@ -39,6 +39,11 @@ def _last_said(messages: Sequence[Message]) -> Message:
     answered = [(message.model_extra or {}).get("tool_call_id") for message in messages if message.role == "tool"]
     calls = [call for call in said.tool_calls or () if call.id not in answered]
     return said.model_copy(update={"tool_calls": calls or None})
+
+
+def _given(call: Any) -> Any:
+    """A call without nulls, which mean that something is absent."""
+    return {key: value for key, value in call.items() if value is not None} if isinstance(call, dict) else call
 
 
 class _Piecemeal:
@@ -77,6 +82,7 @@ class AgentMerger:
         self._messages: list[_Piecemeal] = []
         self._held: list[_Held] = []
         self._given = 0
+        self._usage = UsageMerger()
 
     @property
     def begun(self) -> bool:
@@ -95,8 +101,7 @@ class AgentMerger:
         if not isinstance(sent.get("finish_reason"), (str, NoneType)):
             raise ValueError("finish_reason is no text")  # an answer that is not as promised
         self._head |= {key: value for key, value in sent.items() if value is not None}
-        if chunk.usage is not None:
-            self._head["usage"] = chunk.usage
+        self._usage.add(chunk.usage)
         return [self._chunk(said, delta.get("id")) for said in self._said(delta)] if isinstance(delta, dict) else []
 
     def rest(self) -> list[ChatChunk]:
@@ -109,7 +114,8 @@ class AgentMerger:
     def response(self) -> ChatResponse:
         """All that has arrived so far, as one response."""
         messages = [message.result() for message in self._messages]
-        return agent_response(ChatResponse.model_validate({**self._head, "messages": messages}))
+        told = {**self._head, "messages": messages, "usage": self._usage.result()}
+        return agent_response(ChatResponse.model_validate(told))
 
     def last(self) -> ChatChunk:
         """The closing chunk: usage, once, and the whole response."""
@@ -124,7 +130,7 @@ class AgentMerger:
 
     def _said(self, delta: JSONObject) -> Iterator[JSONObject]:
         # What makes no sense fails here, before anything of it is kept.
-        calls = [ToolCallDelta.model_validate(call) for call in delta.get("tool_calls") or ()]
+        calls = [ToolCallDelta.model_validate(_given(call)) for call in delta.get("tool_calls") or ()]
         sent = Message.model_validate(
             {key: value for key, value in delta.items() if key != "tool_calls" and value is not None}
         )

@@ -16,6 +16,8 @@ from ._wire import Request, Timeout
 HEADERS = {"accept": "application/json", "user-agent": USER_AGENT}
 JSON_HEADERS = {**HEADERS, "content-type": "application/json"}
 STREAM_HEADERS = {**JSON_HEADERS, "accept": "text/event-stream"}
+MAX_BUDGETS = 1_000
+"""Endpoints of which a client keeps the retry budget: more than a workspace has."""
 MAX_DEPTH = 250
 """Levels of nesting in a request: more than any real schema has, and fewer than JSON parsers take (Python's: 1,000)."""
 
@@ -50,8 +52,13 @@ class Context:
     """Endpoint -> texts that it was found to take in one request, and until when that is believed."""
 
     def budget(self, endpoint: str) -> Budget:
-        """The retry budget of an endpoint ("" is the control plane's)."""
-        return self.budgets.setdefault(endpoint, Budget())
+        """The retry budget of an endpoint ("" is the control plane's). Of too many the oldest goes."""
+        if (found := self.budgets.get(endpoint)) is None:
+            if len(self.budgets) >= MAX_BUDGETS:
+                oldest = next(iter(tuple(self.budgets)))  # in one step: other threads add some meanwhile
+                self.budgets.pop(oldest, None)
+            found = self.budgets.setdefault(endpoint, Budget())
+        return found
 
     def request(
         self,

@@ -10,6 +10,8 @@ PIECE_BYTES = 65_536
 """The largest piece that decompression gives out at once."""
 GZIP_OR_ZLIB, RAW_DEFLATE = 47, -15
 """`wbits` of zlib: 32 + 15 tells gzip and zlib apart by itself; some servers send "deflate" without either's head."""
+HEAD_BYTES = 2
+"""Of gzip and zlib: with fewer nobody can tell whether there is one."""
 ACCEPTED = "gzip, deflate"
 
 
@@ -27,21 +29,21 @@ class Decoder:
 
     def feed(self, data: bytes) -> None:
         """Put in the next bytes of the body; only when `take` has given all of the last ones."""
-        self._fed = data
+        self._fed += data
 
     def take(self) -> bytes:
         """The next piece; empty when more must be fed."""
         if self._inflate is None:
             data, self._fed = self._fed, b""
             return data
-        while self._fed or self._more:
+        while self._more or len(self._fed) >= (HEAD_BYTES if self._fresh else 1):
             if data := self._unpack():
                 return data
         return b""
 
     def finish(self) -> None:
         """The body is over: complain if it ended in the middle."""
-        if self._inflate is not None and not self._fresh and not self._inflate.eof:
+        if self._inflate is not None and (self._fed or not (self._fresh or self._inflate.eof)):
             raise ResponseFormatError("the compressed answer ends in the middle")
 
     def _unpack(self) -> bytes:

@@ -90,7 +90,7 @@ def call_of(item: Mapping[str, Any]) -> JSONObject:
 
 def usage_of(usage: Any) -> JSONObject | None:
     """Usage under chat's names. Agents may use those already."""
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, Mapping) or all(count is None for count in usage.values()):
         return None
     names = {
         "input_tokens": "prompt_tokens",

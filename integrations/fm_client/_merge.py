@@ -25,6 +25,8 @@ _SEALS = ("signature", "citations", "data")
 """What belongs to the text before it: a provider takes reasoning back only byte for byte as it was signed."""
 _JOINED = ("reasoning_content", "reasoning", "refusal")
 """Texts beside the content that come in pieces; any other text there is whole."""
+_PIECED = {"audio": ("transcript", "data"), "function_call": ("arguments",)}
+"""Objects beside the content that do, and their texts."""
 
 C = TypeVar("C", ChatChunk, CompletionChunk)
 R = TypeVar("R", ChatResponse, CompletionResponse)
@@ -133,6 +135,15 @@ def _take(fields: JSONObject, key: str, value: Any) -> None:
         fields[key] = _copy(value)
 
 
+def _together(before: JSONObject, piece: JSONObject, texts: tuple[str, ...]) -> JSONObject:
+    """An object of which a further piece has come."""
+    told = {key: value for key, value in piece.items() if value is not None}
+    for key in texts:
+        if isinstance(before.get(key), str) and isinstance(told.get(key), str):
+            told[key] = before[key] + told[key]
+    return {**before, **told}
+
+
 def _copy(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _copy(inner) for key, inner in value.items()}
@@ -182,6 +193,8 @@ class _ChatChoiceMerger(_ChoiceMerger):
             before = self.asides.get(key)
             if key in _JOINED and isinstance(before, str) and isinstance(value, str):
                 self.asides[key] = before + value
+            elif key in _PIECED and isinstance(before, dict) and isinstance(value, dict):
+                self.asides[key] = _together(before, value, _PIECED[key])
             else:
                 _take(self.asides, key, value)
 

@@ -57,8 +57,7 @@ def negotiated(
 ) -> Flow[tuple[T, tuple[str, ...]]]:
     """`call(body)`, without the fields that `endpoint` refuses; returns its result and the fields left out."""
     strict = context.settings.strict_params
-    refused = context.refused.setdefault(endpoint, set())
-    dropped = () if strict else tuple(name for name in (*DROPPABLE, TOGETHER) if name in refused and has(body, name))
+    dropped = () if strict else _known_refused(context, endpoint, body)
     for name in dropped:
         body = without(body, name)
     while True:
@@ -67,7 +66,8 @@ def negotiated(
         except (BadRequestError, UnprocessableEntityError) as error:
             failure = error
         else:
-            refused.update(dropped)  # only now is it known that their absence cures it
+            if dropped:  # only now is it known that their absence cures it
+                context.refused.setdefault(endpoint, set()).update(dropped)
             return result, tuple(name for name in dropped if name not in _OURS)
         found = None if strict else refused_field(failure.message, body)
         if found is None:
@@ -77,6 +77,12 @@ def negotiated(
                 dropped, body = (*dropped, name), without(body, name)
         if found not in _OURS:
             warnings.warn(_text(endpoint, found), DroppedParameterWarning, stacklevel=2)
+
+
+def _known_refused(context: Context, endpoint: str, body: Mapping[str, Any]) -> tuple[str, ...]:
+    """What of `body` the endpoint has refused before."""
+    refused = context.refused.get(endpoint)
+    return tuple(name for name in (*DROPPABLE, TOGETHER) if name in refused and has(body, name)) if refused else ()
 
 
 def refused_field(message: str, body: Mapping[str, Any]) -> str | None:

@@ -21,10 +21,13 @@ from .types._base import WireModel
 from .types.usage import Serving
 
 M = TypeVar("M", bound=WireModel)
+A = TypeVar("A", ChatResponse, CompletionResponse)
 Chunk = ChatChunk | CompletionChunk
 MISSHAPEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What comes of reading an answer whose inner parts are of a shape that nobody foresaw."""
 LARGE = 1024 * 1024
+_HEAD = frozenset({"id", "object", "created", "model"})
+"""What stands above an answer, and is let go where it is odd: who writes an agent may put `time.time()` there."""
 _CHUNK_EVENTS = (b"", b"message")
 """The types of events that hold chunks; others, such as `ping`, are for whoever understands them."""
 
@@ -82,7 +85,7 @@ def serving(reply: Reply, endpoint: str) -> Serving:
     return Serving(endpoint, reply.request_id, reply.headers.get("served-model-name"), reply.attempts)
 
 
-def _parse(model: type[M], reply: Reply, endpoint: str) -> M:
+def _parse(model: type[A], reply: Reply, endpoint: str) -> A:
     try:
         answer = lenient(model, reply.body)
     except ValueError as exc:
@@ -91,6 +94,8 @@ def _parse(model: type[M], reply: Reply, endpoint: str) -> M:
             f"the answer is not what the API promises: {reason(exc)}", **facts(reply, endpoint)
         ) from exc
     _raise_error_of(answer, reply, endpoint)
+    if answer.usage is not None and all(count is None for _, count in answer.usage):
+        answer.usage = None
     return answer
 
 
@@ -103,7 +108,7 @@ def _raise_error_of(answer: WireModel, reply: Reply, endpoint: str) -> None:
 
 
 def lenient(model: type[M], data: bytes) -> M:
-    """`data` as a wire model; nulls where the service means "absent" are let go. A ValueError if it does not fit."""
+    """`data` as a wire model. A ValueError if it does not fit, but for nulls that mean "absent", and an odd head."""
     try:
         # A large answer is read in two steps: in one, pydantic holds all of its text twice.
         return model.model_validate(from_json(data)) if len(data) > LARGE else model.model_validate_json(data)
@@ -111,7 +116,14 @@ def lenient(model: type[M], data: bytes) -> M:
         value = load_json(data)
         if not isinstance(value, dict):
             raise
-    return model.model_validate(_without_nulls(value))
+    value = _without_nulls(value)
+    try:
+        return model.model_validate(value)
+    except ValidationError as exc:
+        odd = {error["loc"][0] for error in exc.errors(include_url=False, include_input=False)}
+        if not odd <= _HEAD:
+            raise
+    return model.model_validate({key: inner for key, inner in value.items() if key not in odd})
 
 
 def _without_nulls(value: Any) -> Any:
@@ -201,8 +213,11 @@ class StreamParser:
     def _chunks(self, events: list[Event], *, at_end: bool) -> list[Chunk]:
         chunks: list[Chunk] = []
         for event in events:
-            if event.data == b"[DONE]":
+            said = event.data.strip()
+            if said == b"[DONE]":
                 return chunks + self._finish(marked=True)
+            if not said and event.kind != b"error":
+                continue  # some gateways keep a connection alive by events, and not by comments
             try:
                 chunks += self._read(event)
                 if self.done:

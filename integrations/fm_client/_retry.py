@@ -7,6 +7,7 @@ deadline; each endpoint has a retry budget, so that an outage costs a few extra 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -173,6 +174,7 @@ class _Tries:
     probes: int = 0
     token: str | None = field(default=None, repr=False)
     """Here and in no variable of the flow, because crash reporters show those of every frame an error passes."""
+    process: int = field(default_factory=os.getpid)
 
     def gate(self) -> float:
         """Seconds until the endpoint's last `Retry-After` is over: one caller's 429 holds for all of them."""
@@ -257,8 +259,10 @@ class _Tries:
 
     def another_probes(self) -> bool:
         """Whether another call is asking this endpoint, which is not ready, on behalf of all that wait for it."""
-        prober = self.context.budget(self.base.endpoint).prober
-        return self.patience > 0.0 and prober is not None and prober is not self
+        prober = cast("_Tries | None", self.context.budget(self.base.endpoint).prober)
+        # One of the process that this one is a fork of goes on there, and is never over here.
+        others = prober is not None and prober is not self and prober.process == self.process
+        return self.patience > 0.0 and others
 
     def turn(self) -> float:
         """Seconds to wait for the one that asks, taken from this call's patience and not from its own time."""

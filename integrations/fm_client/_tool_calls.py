@@ -44,7 +44,7 @@ class _Call:
 
 
 class ToolCallMerger:
-    """Pieces of tool calls of one choice -> calls. Gives every piece a stable index, and the first one an id."""
+    """Pieces of tool calls of one choice -> calls. Every piece gets a stable index; id and name are said once."""
 
     def __init__(self) -> None:
         self._calls: list[_Call] = []
@@ -57,11 +57,13 @@ class ToolCallMerger:
         if slot is None or _begins_another(piece, self._calls[slot]):
             slot = self._begin(piece)
         call = self._calls[slot]
-        begins = not call.pieces
+        begins, named = not call.pieces, bool(call.name)
         call.add(piece)
         update: dict[str, Any] = {"index": slot, "id": call.id if begins else None}
         if begins:
             update["type"] = call.type
+        if named and piece.name:  # some routes say it with every piece, and who adds up the pieces would add that too
+            update["function"] = {key: value for key, value in piece.function.items() if key != "name"}
         self._current = slot
         return piece.model_copy(update=update)
 
@@ -109,7 +111,7 @@ def _begins_another(piece: ToolCallDelta, call: _Call) -> bool:
 
 def _is_object(text: str) -> bool:
     try:
-        return isinstance(json.loads(text), dict)
+        return isinstance(json.loads(text, strict=False), dict)
     except (ValueError, RecursionError):
         return False
 

@@ -117,6 +117,34 @@ def test_chunks_without_ids_go_to_the_message_before(fm: Any, server: FaultServe
     assert ["ab", "r", "d"] == [message.text for message in last.response.messages]
 
 
+@pytest.mark.parametrize("last", [{}, {"prompt_tokens": None, "completion_tokens": 7, "total_tokens": 12}, None])
+def test_usage_of_a_stream_is_the_last_number_of_each_field(fm: Any, server: FaultServer, last: Any) -> None:
+    first = (
+        USAGE if last == {} else {"prompt_tokens": 5, "completion_tokens": None if last else 7, "total_tokens": None}
+    )
+    events = [
+        event({"delta": say("a", "m1"), "usage": first}),
+        event({"delta": {}, "finish_reason": "stop", "usage": last}),
+    ]
+    server.script("ep", chunked(*events, DONE))
+    *chunks, closing = fm.stream_chat("ep", "Hi")
+    assert (5, 7) == (closing.usage.input_tokens, closing.usage.output_tokens)
+    assert closing.response.usage == closing.usage and not any(chunk.usage for chunk in chunks)
+
+
+@pytest.mark.parametrize("usage", [{}, None])
+def test_a_usage_that_counts_nothing_is_none(fm: Any, server: FaultServer, usage: Any) -> None:
+    server.script("ep", chunked(event({"delta": say("a", "m1"), "finish_reason": "stop", "usage": usage}), DONE))
+    assert list(fm.stream_chat("ep", "Hi"))[-1].usage is None
+
+
+def test_nulls_in_a_call_of_a_stream_mean_absent(fm: Any, server: FaultServer) -> None:
+    call = {"index": None, "id": "call_1", "type": None, "function": {"name": "add", "arguments": None}}
+    server.script("ep", chunked(*chunks_of(say("", "m1", tool_calls=[call])), DONE))
+    answer = list(fm.stream_chat("ep", "Hi"))[-1].response
+    assert [("call_1", "add", {})] == [(call.id, call.name, call.args) for call in answer.tool_calls]
+
+
 def test_one_piece_in_answer_to_a_stream_is_the_same_answer(fm: Any, server: FaultServer) -> None:
     server.script("ep", reply(200, agent(*STEPS)))
     chunk, last = fm.stream_chat("ep", "Hi")

@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 from fault_server import (
     BUSY,
+    DONE,
     FaultServer,
     chat,
+    chunked,
+    delta,
+    event,
     hang_up,
     reply,
     reset,
@@ -65,6 +69,32 @@ def test_nulls_where_the_service_means_absent_are_accepted(fm: Any, server: Faul
     server.script("ep", reply(200, {"id": None, "model": None, "usage": None, "choices": choices}))
     got = fm.chat("ep", "Hi")
     assert ("", None, [], None) == (got.text, got.finish_reason, got.tool_calls, got.usage)
+
+
+UNTOLD = {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None}
+
+
+@pytest.mark.parametrize("usage", [{}, UNTOLD])
+def test_a_usage_that_counts_nothing_is_none_as_in_a_stream(fm: Any, server: FaultServer, usage: Any) -> None:
+    server.script("ep", reply(200, chat() | {"usage": usage}))
+    assert fm.chat("ep", "Hi").usage is None
+    server.script("ep", chunked(event({**delta("a", finish="stop"), "usage": usage}), DONE))
+    assert list(fm.stream_chat("ep", "Hi"))[-1].usage is None
+    server.script("ep", reply(200, {"choices": [{"text": "a"}], "usage": usage}))
+    assert fm.complete("ep", "Hi").usage is None
+    server.script("ep", reply(200, {"output": [], "usage": usage}))
+    assert fm.chat("ep", "Hi", api="responses").usage is None
+
+
+@pytest.mark.parametrize("head", [{"created": 1.5}, {"id": 7}, {"model": ["m"], "object": {}}])
+def test_an_answer_is_not_thrown_away_for_what_stands_above_it(fm: Any, server: FaultServer, head: Any) -> None:
+    """As agents write it by hand: `"created": time.time()`."""
+    server.script("ep", reply(200, chat() | head))
+    answer = fm.chat("ep", "Hi")
+    assert "hello" == answer.text and not head.keys() & answer.model_fields_set
+    server.script("ep", chunked(event({**delta("a", finish="stop"), **head}), DONE))
+    *_, last = fm.stream_chat("ep", "Hi")
+    assert "a" == last.response.text
 
 
 def test_tool_calls_without_id_get_one(fm: Any, server: FaultServer) -> None:

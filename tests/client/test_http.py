@@ -246,8 +246,8 @@ def test_compressed_answers_are_unpacked_whole_and_streamed(
 
 @pytest.mark.parametrize(
     ("encoding", "body"),
-    [("br", b"x"), ("gzip", b"not gzip"), ("gzip", gzip.compress(b"cut" * 99)[:-12])],
-    ids=["unknown", "damaged", "cut"],
+    [("br", b"x"), ("gzip", b"not gzip"), ("gzip", gzip.compress(b"cut" * 99)[:-12]), ("gzip", b"\x1f")],
+    ids=["unknown", "damaged", "cut", "cut behind one byte"],
 )
 def test_an_answer_that_cannot_be_unpacked_is_a_format_error(
     http: Make, server: FaultServer, encoding: str, body: bytes

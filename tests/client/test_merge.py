@@ -118,6 +118,17 @@ def test_every_piece_gets_a_stable_index_and_the_first_one_an_id() -> None:
     assert [pieces[0].id, pieces[2].id] == ids and len(set(ids)) == 2
 
 
+@pytest.mark.parametrize("id", ["a", None])
+def test_a_name_that_comes_with_every_piece_is_given_out_once(id: str | None) -> None:
+    """Who puts the pieces together adds up their texts."""
+    pieces = [piece(0, id), piece(0, id, "f", "{"), piece(0, id, "f", "}")]
+    chunks, response = merge(*(delta(tool_calls=[each]) for each in pieces), delta(finish="tool_calls"))
+    given = [call for chunk in chunks for call in chunk.tool_calls]
+    assert [None, "f", None] == [call.name for call in given]
+    assert ["", "{", "}"] == [call.arguments for call in given]
+    assert ["f"] == [call.name for call in response.tool_calls]
+
+
 def test_cut_arguments_are_never_a_valid_call_and_empty_ones_are_no_arguments() -> None:
     """P2 of the fault matrix."""
     _, response = merge(delta(tool_calls=[piece(0, "a", "f", '{"city": "Par')]), delta(finish="tool_calls"))

@@ -165,8 +165,31 @@ def test_arguments_may_come_as_an_object() -> None:
     assert {"x": 1} == ToolCall.model_validate({"function": {"name": "f", "arguments": {"x": 1}}}).args
 
 
+def test_line_breaks_in_the_texts_of_arguments_are_no_fault() -> None:
+    """JSON wants them escaped, and models that write code forget it; what is cut off is no JSON all the same."""
+    (found,) = calls(call("f", '{"code": "a\n\tb"}', id="a"))
+    assert found.is_valid and {"code": "a\n\tb"} == found.args
+    assert [False] == [found.is_valid for found in calls(call("f", '{"code": "a\n', id="a"))]
+    several = calls(call("f", '{"x": "\n"}'), call("f", '{"x": "\t"}'))
+    assert [{"x": "\n"}, {"x": "\t"}] == [each.args for each in several]
+
+
 def test_a_name_or_arguments_of_another_kind_are_no_valid_call() -> None:
     assert [False, False] == [found.is_valid for found in [*calls(call(7, "{}")), *calls(call("f", [1]))]]  # type: ignore[arg-type]  # on purpose
+
+
+def test_sound_and_calls_of_the_old_form_are_put_together() -> None:
+    """OpenAI's models send both beside the content, in pieces; any other object there is whole."""
+    message = merged(
+        delta(audio={"id": "au_1", "transcript": "He"}, function_call={"name": "f", "arguments": ""}, note={"a": 1}),
+        delta(audio={"transcript": "llo", "data": "QUJD", "id": None}, function_call={"arguments": '{"x"'}),
+        delta(audio={"data": "REVG", "expires_at": 5}, function_call={"arguments": ": 1}"}, note={"b": 2}),
+    )
+    assert {
+        "audio": {"id": "au_1", "transcript": "Hello", "data": "QUJDREVG", "expires_at": 5},
+        "function_call": {"name": "f", "arguments": '{"x": 1}'},
+        "note": {"b": 2},
+    } == message.model_extra
 
 
 def test_lists_beside_the_content_grow() -> None:

@@ -108,6 +108,15 @@ def test_a_fork_while_another_thread_is_busy_hangs_nobody(echoing: FaultServer, 
     assert 41 == echoing.attempts("ep")
 
 
+@each_sort
+def test_a_child_does_not_wait_for_who_asks_in_its_parent(server: FaultServer, sort: str) -> None:
+    """L2: one call asks an endpoint that is not ready, for all of its process."""
+    not_ready = reply(503, {"message": "Endpoint ep is not ready"}, retry_after="0.1")
+    asked = lambda: {seen.json["messages"][0]["content"] for seen in server.seen}  # noqa: E731
+    server.script("ep", either(lambda seen: echo(seen) if asked() == {"0", "1"} else not_ready, server))
+    assert ("ok", "", 0) == outcome(server, "fork_while_another_waits", sort)
+
+
 @each_credential
 @pytest.mark.parametrize("way", ["loops_at_once", "beside_a_loop"])
 def test_one_async_client_serves_loops_in_several_threads(echoing: FaultServer, way: str, credential: str) -> None:

@@ -209,7 +209,7 @@ def test_the_last_event_ends_a_stream_whatever_comes_behind_it(fm: Any, server: 
 
 
 def test_events_that_nobody_knows_are_passed_over(fm: Any, server: FaultServer) -> None:
-    odd = [b": ping\n\n", b"event: ping\ndata: {}\n\n", bare({"type": "response.hologram.delta", "delta": 5}), bare({}), bare({"type": "keepalive"})]  # fmt: skip
+    odd = [b": ping\n\n", b"event: ping\ndata: {}\n\n", b"data: \n\n", bare({"type": "response.hologram.delta", "delta": 5}), bare({}), bare({"type": "keepalive"})]  # fmt: skip
     pieces = [piece for one in stream(message("hello"), search()) for piece in (*odd, one)]
     *_, last = streamed(fm, server, *pieces)
     assert "hello" == last.response.text

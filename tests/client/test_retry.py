@@ -22,7 +22,7 @@ from fm_client import (
     Timeout,
     TLSError,
 )
-from fm_client._context import Context
+from fm_client._context import MAX_BUDGETS, Context
 from fm_client._retry import exchange, retry_after
 from fm_client._sources import resolve_settings
 from fm_client._wire import Attempt, Reply, Request, step
@@ -50,6 +50,16 @@ OK = Reply(200, {}, b"{}")
 
 def status(code: int, **headers: str) -> Reply:
     return Reply(code, {name.replace("_", "-"): value for name, value in headers.items()}, b"slow down")
+
+
+def test_a_client_keeps_the_budgets_of_so_many_endpoints_and_forgets_the_oldest() -> None:
+    """Names may come from its callers' callers."""
+    ctx = context()
+    names = [f"ep-{number}" for number in range(MAX_BUDGETS + 5)]
+    for name in names:
+        assert drive(ctx, request(endpoint=name), OK)[0] is OK
+        assert list(ctx.budgets) == names[: len(ctx.budgets)] or len(ctx.budgets) == MAX_BUDGETS
+    assert list(ctx.budgets) == names[5:]
 
 
 def test_three_attempts_with_growing_waits_then_the_error_with_their_count() -> None:

@@ -93,8 +93,9 @@ def test_text_arrives_exactly_also_in_single_bytes(fm: Any, server: FaultServer,
         [event({"choices": [{"index": 0, "delta": None}]}), *words("a")],
         [event({"choices": None}), event(delta(None)), *words("a")],
         [event({"id": None, "choices": [{"index": 0, "delta": {"role": "assistant"}, "finish_reason": None}], "usage": None}), *words("a")],
+        [b"data:\n\n", *words("a", finish=None), b"event: ping\ndata: \n\n", b"data\n\n"],
     ],
-    ids=["empty choices", "delta null", "choices null", "role only"],
+    ids=["empty choices", "delta null", "choices null", "role only", "no data"],
 )  # fmt: skip
 def test_chunks_without_content_are_harmless(fm: Any, server: FaultServer, events: list[bytes]) -> None:
     """S7"""
@@ -295,8 +296,9 @@ def test_what_is_no_part_of_an_answer_neither_begins_nor_ends_a_stream(
     assert all(chunk.choices for chunk in chunks[:-1]), "only the closing chunk has no choices"
 
 
-def test_done_ends_a_stream_whatever_the_type_of_its_event(fm: Any, server: FaultServer) -> None:
-    server.script("ep", chunked(*words("a", finish=None), b"event: done\n" + DONE))
+@pytest.mark.parametrize("done", [b"event: done\n" + DONE, b"data: [DONE] \n\n", b"data:  [DONE]\r\n\r\n"])
+def test_done_ends_a_stream_whatever_stands_around_it(fm: Any, server: FaultServer, done: bytes) -> None:
+    server.script("ep", chunked(*words("a", finish=None), done))
     assert "a" == text(fm.stream_chat("ep", "Hi"))
 
 

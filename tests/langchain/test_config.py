@@ -11,6 +11,7 @@ import pytest
 from fault_server import FaultServer, reply
 from fault_server import chat as answer
 from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.load import dumpd, dumps, load, loads
 from langchain_core.runnables import ConfigurableField
 from pydantic import SecretStr, ValidationError
@@ -185,6 +186,19 @@ def test_cached_completions_are_not_shared_between_different_stops(llm: Any, ser
     assert [model.invoke("Hi") for model in (plain, plain, stopped, stopped)] == ["1", "1", "2", "2"]
 
 
+def test_cached_completions_are_not_shared_between_different_calls(llm: Any, server: Any, drive: Any) -> None:
+    """LangChain's own key for completions leaves out what a call says itself, but for `stop`."""
+    texts = ["1", "2", "3", "4"]
+    server.script("completions", *(reply(200, {"choices": [{"index": 0, "text": text}]}) for text in texts))
+    server.script("other", reply(200, {"choices": [{"index": 0, "text": "other"}]}))
+    driven = drive(llm(cache=InMemoryCache()))
+    asked: list[dict[str, Any]] = [{}, {"temperature": 0}, {"temperature": 1}, {"model": "other"}, {"stop": ["x"]}]
+
+    for _ in range(2):
+        assert [driven.invoke("Hi", **call) for call in asked] == ["1", "2", "3", "other", "4"]
+    assert server.connections == 1
+
+
 def test_the_cache_key_names_the_workspace() -> None:
     hosts = ["https://a.example.test", "https://b.example.test"]
     keys = {ChatFoundationModel(model="e", host=host, token=SECRET)._get_llm_string() for host in hosts}
@@ -203,6 +217,28 @@ def test_traces_say_what_is_asked() -> None:
     }
     assert llm._get_ls_params(stop=["y"], model="g", temperature=0)["ls_model_name"] == "g"
     assert {"fm-integrations", "langchain-core"} <= (llm.metadata or {})["lc_versions"].keys()
+
+
+def test_traces_do_not_tell_how_a_models_tools_log_in(chat: Any, server: Any, sent: Any, drive: Any) -> None:
+    """A tool of another server is called by the model's provider, with what it is given for that."""
+    tool = {"type": "mcp", "server_url": "https://example.test", "authorization": SECRET, "headers": {"x-key": SECRET}}
+    given = copy.deepcopy(tool)
+
+    class Tracer(BaseCallbackHandler):
+        told: Any = None
+
+        def on_chat_model_start(self, *_: Any, **told: Any) -> None:
+            self.told = told["invocation_params"]
+
+    server.script(CHAT, reply(200, answer()))
+    for bound in (chat().bind(tools=[tool]), chat().bind(extra_body={"tools": [tool]})):
+        tracer = Tracer()
+        drive(bound).invoke("Hi", {"callbacks": [tracer]})
+
+        assert "https://example.test" in str(tracer.told)
+        assert SECRET not in str(tracer.told)
+        assert sent()["tools"] == [given]
+    assert tool == given
 
 
 def test_the_model_profile_tells_what_the_catalog_knows() -> None:

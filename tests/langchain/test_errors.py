@@ -23,6 +23,8 @@ CHAT = "databricks-meta-llama-3-3-70b-instruct"
         (401, "who?", fm.AuthenticationError, lc.ModelAuthenticationError, False),
         (403, "no", fm.PermissionDeniedError, lc.ModelPermissionDeniedError, False),
         (404, "gone", fm.NotFoundError, lc.ModelNotFoundError, False),
+        (307, "elsewhere", fm.RedirectError, lc.ModelError, False),
+        (409, "not now", fm.ConflictError, lc.ModelError, False),
         (413, "large", fm.RequestTooLargeError, lc.ModelInvalidRequestError, False),
         (422, "odd", fm.UnprocessableEntityError, lc.ModelInvalidRequestError, False),
         (429, "slow down", fm.RateLimitError, lc.ModelRateLimitError, True),
@@ -72,6 +74,35 @@ def test_an_error_inside_a_stream_is_raised_with_what_had_arrived(chat: Any, ser
 
     assert isinstance(caught.value, fm.StreamInterruptedError)
     assert caught.value.partial_text == "Hello"
+
+
+@pytest.mark.parametrize(
+    ("failure", "retryable"),
+    [
+        ({"error_code": "INTERNAL_ERROR", "message": "the model fell over"}, True),
+        ({"error_code": "REQUEST_LIMIT_EXCEEDED", "message": "slow down"}, True),
+        ({"error": {"code": 400, "message": "output_guardrail_triggered"}}, False),
+        ({"error": {"code": 400, "message": "prompt is too long: 9 tokens"}}, False),
+    ],
+)
+def test_a_stream_that_breaks_is_worth_another_try_if_what_broke_it_is(
+    failure: Any, retryable: bool, chat: Any, server: Any, drive: Any
+) -> None:
+    server.script(CHAT, chunked(*words("Hel", "lo", finish=None), event(failure)))
+    with pytest.raises(lc.ModelConnectionError) as caught:
+        drive(chat()).stream("Hi")
+    assert caught.value.is_retryable is retryable
+    assert pickle.loads(pickle.dumps(caught.value)).is_retryable is retryable  # noqa: S301  # our own bytes
+
+
+@pytest.mark.parametrize(("status", "word", "retryable"), [(503, "false", False), (400, "true", True)])
+def test_what_the_service_says_of_another_try_counts(
+    status: int, word: str, retryable: bool, chat: Any, server: Any, drive: Any
+) -> None:
+    server.script(CHAT, reply(status, {"message": "no"}, x_should_retry=word))
+    with pytest.raises(lc.ModelError) as caught:
+        drive(chat(max_retries=0)).invoke("Hi")
+    assert caught.value.is_retryable is retryable
 
 
 def test_a_stream_that_just_ends_is_an_error(chat: Any, server: Any, drive: Any) -> None:

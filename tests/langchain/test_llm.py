@@ -54,6 +54,24 @@ def test_several_prompts_have_their_completions_in_order(llm: Any, server: Any, 
     assert sorted(request.json["prompt"] for request in server.seen if request.body) == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_no_prompts_have_no_completions(streaming: bool, llm: Any, server: Any, drive: Any) -> None:
+    assert drive(llm(streaming=streaming)).generate([]).generations == []
+    assert server.seen == []
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_log_probabilities_are_the_same_whole_and_streamed(streaming: bool, llm: Any, server: Any, drive: Any) -> None:
+    def said(text: str, *logprobs: float, finish: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "text": text, "logprobs": {"token_logprobs": [*logprobs]}, "finish_reason": finish}
+        return {"id": "cmpl-1", "object": "text_completion", "choices": [choice]}
+
+    parts = chunked(event(said("a", -1.0)), event(said("b", -2.0, finish="stop")), DONE)
+    server.script("completions", parts if streaming else reply(200, said("ab", -1.0, -2.0, finish="stop")))
+    ((generation,),) = drive(llm(streaming=streaming, extra_body={"logprobs": 1})).generate(["Once"]).generations
+    assert generation.generation_info["logprobs"] == {"token_logprobs": [-1.0, -2.0]}
+
+
 def test_a_batch_is_sent_several_at_a_time(llm: Any, server: Any, drive: Any) -> None:
     server.script("completions", reply(200, completion("x")))
     assert drive(llm(stop=["A"])).batch([f"p{i}" for i in range(40)], stop=["B"]) == ["x"] * 40

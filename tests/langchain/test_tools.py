@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, TypedDict
 
 import pytest
@@ -80,6 +81,21 @@ def test_what_is_bound_is_sent(chat: Any, server: Any, sent: Any, drive: Any) ->
     assert body["tools"][0]["function"]["parameters"]["additionalProperties"] is False
 
 
+@pytest.mark.parametrize("kind", ["function", "LangChain's form", "the service's form"])
+def test_strict_holds_for_tools_of_every_form(kind: str, chat: Any) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    function = {"name": "add", "description": "Add.", "parameters": schema}
+    wire = {"type": "function", "function": function}
+    tools = {"function": add, "LangChain's form": function, "the service's form": wire}
+    given = copy.deepcopy(tools)
+    (bound,) = chat().bind_tools([tools[kind]], strict=True).kwargs["tools"]
+
+    assert bound["type"] == "function" and bound["function"]["name"] == "add"
+    assert bound["function"]["strict"] is True
+    assert bound["function"]["parameters"]["additionalProperties"] is False
+    assert tools == given
+
+
 def test_no_tools_are_sent_for_an_empty_list(chat: Any, server: Any, sent: Any) -> None:
     server.script(CHAT, reply(200, answer()))
     chat().bind_tools([], tool_choice="any").invoke("Hi")
@@ -117,8 +133,15 @@ def test_what_a_route_wants_back_with_a_call_is_sent_back(chat: Any, server: Any
     assert sent()["messages"][1] == {"role": "assistant", "content": None, "tool_calls": [call]}
 
 
-def test_parallel_calls_in_pieces_are_put_together(chat: Any, server: Any, drive: Any, merged: Any) -> None:
+@pytest.mark.parametrize("repeats", [False, True])
+def test_parallel_calls_in_pieces_are_put_together(
+    repeats: bool, chat: Any, server: Any, drive: Any, merged: Any
+) -> None:
+    """Some routes say with every piece whose it is."""
+    names = {0: {"id": "x", "name": "add"}, 1: {"id": "y", "name": "sub"}}
+
     def piece(index: int, arguments: str, **start: Any) -> bytes:
+        start = names[index] if repeats else start
         function = {"arguments": arguments, **({"name": start["name"]} if start else {})}
         call = {"index": index, "function": function, **({"id": start["id"], "type": "function"} if start else {})}
         return event(delta(None, tool_calls=[call]))
@@ -152,6 +175,35 @@ def test_a_call_that_was_cut_off_in_a_stream_is_not_offered_for_execution(
     assert message.tool_calls == []
     assert [call["id"] for call in message.invalid_tool_calls] == ["x"]
     assert sent()["messages"][1]["tool_calls"][0]["function"]["arguments"] == cut
+
+
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "stream"])
+def test_a_call_whose_texts_have_line_breaks_can_be_executed(
+    is_streamed: bool, chat: Any, server: Any, drive: Any, merged: Any
+) -> None:
+    """Models that write code forget to escape them, and LangChain's parser does not mind."""
+    call = {"index": 0, "id": "x", "type": "function", "function": {"name": "run", "arguments": '{"code": "a\nb"}'}}
+    pieces = chunked(event(delta(None, tool_calls=[call])), event(delta("", finish="tool_calls")), DONE)
+    server.script(CHAT, pieces if is_streamed else reply(200, answer(None, tool_calls=[call])))
+    message = merged(drive(chat()).stream("Hi")) if is_streamed else drive(chat()).invoke("Hi")
+    assert [call["args"] for call in message.tool_calls] == [{"code": "a\nb"}]
+
+
+@pytest.mark.parametrize("cut", [0, 1])
+def test_of_two_calls_with_one_id_the_one_that_was_cut_off_is_not_offered(
+    cut: int, chat: Any, server: Any, drive: Any, merged: Any
+) -> None:
+    texts = ['{"a": 1}', '{"path": "/tmp/a'][:: 1 if cut else -1]
+    calls = [
+        {"index": i, "id": "x", "type": "function", "function": {"name": f"tool_{i}", "arguments": text}}
+        for i, text in enumerate(texts)
+    ]
+    pieces = [event(delta(None, tool_calls=[call])) for call in calls]
+    server.script(CHAT, chunked(*pieces, event(delta("", finish="length")), DONE))
+    message = merged(drive(chat()).stream("Hi"))
+
+    assert [(call["name"], call["args"]) for call in message.tool_calls] == [(f"tool_{1 - cut}", {"a": 1})]
+    assert [call["name"] for call in message.invalid_tool_calls] == [f"tool_{cut}"]
 
 
 @pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "stream"])

@@ -23,6 +23,8 @@ from lifecycle_script import wrong
 from fm_client import AsyncClient, Client
 
 BATCHES = [f"text {i}" for i in range(6)]
+PATIENCE = 10.0
+"""Seconds that a call waits for an endpoint."""
 kept: list[Any] = []
 """What is still open when the program ends."""
 
@@ -50,6 +52,25 @@ def fork_while_busy(client: Any) -> int:
     total = forked(client, 20)
     thread.join()
     return total + found[0]
+
+
+def fork_while_another_waits(client: Any) -> int:
+    """Another thread asks an endpoint that is not ready, for all who wait for that, at the moment of the fork."""
+
+    def is_wrong(number: int) -> bool:
+        call = client.chat("ep", str(number), wait_ready=PATIENCE)
+        return (asyncio.run(call) if isinstance(client, AsyncClient) else call).text != str(number)
+
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(is_wrong(0)))
+    thread.start()
+    time.sleep(0.3)
+    child = os.fork()
+    if child == 0:
+        begun = time.monotonic()
+        os._exit(is_wrong(1) or time.monotonic() - begun > PATIENCE / 2)
+    thread.join()
+    return found[0] + os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def loops_at_once(client: AsyncClient) -> int:
@@ -142,6 +163,7 @@ WAYS: dict[str, Callable[[Any], int]] = {
     for way in (
         fork_with_a_token,
         fork_while_busy,
+        fork_while_another_waits,
         loops_at_once,
         beside_a_loop,
         in_a_stream,

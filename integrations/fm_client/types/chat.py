@@ -44,11 +44,12 @@ class ToolCall(WireModel):
     def args(self) -> JSONObject:
         """The arguments as an object (`{}` if the text is empty).
 
-        A `ToolArgumentsError` (a ValueError) if the model's text is no JSON object.
+        A `ToolArgumentsError` (a ValueError) if the model's text is no JSON object. Line breaks inside its texts, which
+        JSON wants escaped and models forget to, are taken as they are.
         """
         text = self.function.arguments
         try:
-            value = json.loads(text or "{}")
+            value = json.loads(text or "{}", strict=False)
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
