@@ -20,11 +20,13 @@ from ._errors import APIError, FMError
 from ._failures import frameless
 from ._progress import with_progress
 from ._requests import ChatParams, CompletionParams, EmbedParams, Messages
-from ._threads import in_threads
-from ._wire import Attempt, Command, Done, Emit, Flow, Pause, Read, Reply, Token, step
+from ._threads import beside, in_threads
+from ._wire import Attempt, Beside, Command, Done, Emit, Flow, Pause, Read, Reply, Token, step
 from .types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, EmbeddingResponse
 
 if TYPE_CHECKING:
+    from asyncio import Future
+
     from ._endpoints import AsyncEndpoints, Endpoints
 
 T = TypeVar("T")
@@ -157,7 +159,12 @@ class Client(BaseClient):
                 return self._http.read(reply, timeout)
             case Token(stale, within):
                 return self.settings.credential.token(stale, self._fetch, within)
+            case Beside(flow):
+                self._begin(flow)
         return None
+
+    def _begin(self, flow: Flow[None]) -> None:
+        beside(partial(self._run, flow))
 
 
 class AsyncClient(BaseClient):
@@ -302,7 +309,20 @@ class AsyncClient(BaseClient):
                 return await self._http.read(reply, timeout)
             case Token(stale, within):
                 return await self.settings.credential.atoken(stale, self._fetch, within)
+            case Beside(flow):
+                self._begin(flow)
         return None
+
+    def _begin(self, flow: Flow[None]) -> None:
+        import asyncio
+
+        task = asyncio.ensure_future(self._run(flow))
+        _BESIDE.add(task)
+        task.add_done_callback(_BESIDE.discard)
+
+
+_BESIDE: set[Future[None]] = set()
+"""Tasks that nobody waits for: an event loop by itself would forget them."""
 
 
 async def _sleep(seconds: float) -> None:
