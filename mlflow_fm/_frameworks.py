@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import sys
 from collections.abc import AsyncIterator, Callable
 from types import FrameType, SimpleNamespace
@@ -62,6 +63,24 @@ def _span_of_run(manager: Any) -> Any:
             found = getattr(handler, "_run_span_mapping", {}).get(str(manager.run_id))
             return found and found.span
     return None
+
+
+def before_end(span: Any, tell: Callable[[], None]) -> None:
+    """Have `tell` called when the framework ends `span`, as long as it takes what it is told.
+
+    When a stream is left early, the frameworks end their span first and the stream after it, so that who looks on at
+    the stream comes too late. MLflow's processors of spans are the user's to configure; the span itself is at hand.
+    """
+
+    def end(*args: Any, **kwargs: Any) -> None:
+        del span.end  # the class's own is there again
+        try:
+            tell()
+        except Exception:
+            logging.getLogger(__name__).debug("a span ends without what was known of its call", exc_info=True)
+        span.end(*args, **kwargs)
+
+    span.end = end
 
 
 class _Mending:

@@ -8,23 +8,18 @@ import inspect
 import os
 import subprocess
 import sys
-import warnings
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 import mlflow
 import pytest
 from deployments_api import CHAT, GTE
 from fault_server import FaultServer, reply
-from packaging.version import Version
-from traces import Traces
+from traces import HOLDS, Traces, afinish, finish
 
 import mlflow_fm
 
 BATCHES = 3
-HOLDS = pytest.mark.skipif(
-    Version(mlflow.__version__) < Version("3.6"), reason="it cannot hold the span of an async one"
-)
 USED = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
 COMPLETION = {
     "id": "c",
@@ -32,39 +27,6 @@ COMPLETION = {
     "choices": [{"index": 0, "text": "hello", "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
 }
-
-
-def finish(result: Any) -> Any:
-    """The result, read to its end; of a coroutine, what it comes to."""
-    if inspect.isawaitable(result) or isinstance(result, AsyncIterable):
-        return asyncio.run(_afinish(result))
-    return list(result) if inspect.isgenerator(result) else result
-
-
-async def _afinish(result: Any) -> Any:
-    if inspect.isawaitable(result):
-        result = await result
-    return [item async for item in result] if isinstance(result, AsyncIterable) else result
-
-
-@pytest.fixture
-def langchain() -> Iterator[Any]:
-    yield from _autologged("langchain", "langchain")
-
-
-@pytest.fixture
-def llama_index() -> Iterator[Any]:
-    yield from _autologged("llama_index.core", "llama_index")
-
-
-def _autologged(framework: str, flavor: str) -> Iterator[Any]:
-    pytest.importorskip(framework)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow's own, while it imports
-        module = getattr(mlflow, flavor)
-        module.autolog(silent=True)
-        yield module
-        module.autolog(disable=True, silent=True)
 
 
 @pytest.fixture(autouse=True)
@@ -215,7 +177,7 @@ def test_the_span_of_an_async_stream_is_a_child_of_the_one_around_it(
     async def ask() -> None:
         with mlflow.start_span("asks"):
             pieces = await llm().astream_complete("Hi")
-            await (asyncio.create_task(_afinish(pieces)) if elsewhere else _afinish(pieces))
+            await (asyncio.create_task(afinish(pieces)) if elsewhere else afinish(pieces))
 
     asyncio.run(ask())
     (parent,), (child,) = traces.named("asks"), [span for span in traces.all() if "fm.requests" in span.attributes]
