@@ -69,12 +69,12 @@ class CallSpan(CallObserver):
         active = active_span(call)
         borrowed = framework_span(active)
         self._is_own = borrowed is None
-        self._is_over = False
+        self._is_over, self._used = False, None
         self._span: Any = self._start(active) if borrowed is None else borrowed
         if not self._is_own:
             self._span.set_attributes(self._identity(self._endpoint, None))
-            if call.stream:
-                before_end(self._span, self._end_early)
+            if call.stream or self._span.get_attribute(_FORMAT) == "llamaindex":  # each of them has one call only
+                before_end(self._span, self._complete)
         self._began = time.perf_counter()  # not before: MLflow's first span takes it half a second of imports
 
     def sent(self, endpoint: str, failure: APIError | None) -> None:
@@ -109,14 +109,18 @@ class CallSpan(CallObserver):
         else:
             self._fail(error)
 
-    def _end_early(self) -> None:
-        """The framework ends its span. If the call goes on, somebody has left its stream."""
+    def _complete(self) -> None:
+        """The framework ends its span. If the call goes on, it was given up; else what the framework knows less of."""
         if not self._is_over:
             self._record(self._call.arrived(), given_up=True)
+        elif self._used:  # LlamaIndex's has no cached tokens
+            self._span.set_attribute(_USAGE, self._used)
 
     def _record(self, answer: Any, *, given_up: bool) -> None:
         self._is_over = True
-        self._span.set_attributes(self._facts(answer))
+        facts = self._facts(answer)
+        self._used = facts.get(_USAGE)
+        self._span.set_attributes(facts)
         if given_up:
             self._span.set_attribute("fm.given_up", True)
 

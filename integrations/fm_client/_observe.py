@@ -41,7 +41,7 @@ class ObservedCall:
     host: str = field(default="", repr=False)
     """The workspace."""
     arrived: Callable[[], Any] = field(default=_nothing, repr=False, compare=False)
-    """What of a stream has arrived by now, as one response; None where nothing has."""
+    """What of a stream has arrived by now, as one response; None where nothing has, and once the call is over."""
 
     def provider(self, endpoint: str, served: str | None = None) -> str | None:
         """Whose model an endpoint, or one of its served entities, is, such as openai, azure or anthropic.
@@ -152,6 +152,8 @@ class _Watch:
     def end(self, error: BaseException | None) -> None:
         """Tell of the end."""
         self._tell("ended", self.answer if self.answer is not None else self._arrived(error), error)
+        # An observer may be kept, and knows its call, which knows what has arrived: nothing more of it is held here.
+        self._observers, self._emitted, self.answer = [], None, None
 
     def _arrived(self, error: BaseException | None = None) -> Any:
         """What of a stream had arrived."""

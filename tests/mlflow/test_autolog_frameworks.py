@@ -14,7 +14,7 @@ from typing import Any
 import mlflow
 import pytest
 from deployments_api import CHAT, GTE
-from fault_server import FaultServer, reply
+from fault_server import DONE, FaultServer, chat, chunked, delta, event, reply
 from traces import HOLDS, Traces, afinish, finish
 
 import mlflow_fm
@@ -115,6 +115,29 @@ def test_completions_get_the_usage_and_cost_that_langchain_leaves_out(
     finish(getattr(model, way)("Hi"))
     assert USED == traces.only().attributes["mlflow.chat.tokenUsage"]
     assert {"input_cost": 3e-6, "output_cost": 4e-6, "total_cost": 7e-6} == traces.only().attributes["mlflow.llm.cost"]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("framework", ["langchain", "llama_index"])
+def test_tokens_that_were_cached_are_told_apart_by_either_framework(
+    request: pytest.FixtureRequest, traces: Traces, server: FaultServer, framework: str, streamed: bool
+) -> None:
+    request.getfixturevalue(framework)
+    usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+    usage |= {"prompt_tokens_details": {"cached_tokens": 4}}  # type: ignore[dict-item]
+    whole = reply(200, chat() | {"usage": usage})
+    server.script("cached", chunked(event(delta("a", finish="stop", usage=usage)), DONE) if streamed else whole)
+    where = {"host": server.host, "token": "token-for-tests"}
+    if framework == "langchain":
+        from langchain_fm import ChatFoundationModel
+
+        finish(getattr(ChatFoundationModel(model="cached", **where), "stream" if streamed else "invoke")("Hi"))
+    else:
+        from llamaindex_fm import FoundationModelLLM
+
+        finish(getattr(FoundationModelLLM("cached", **where), "stream_complete" if streamed else "complete")("Hi"))
+    counted = {"input_tokens": 5, "output_tokens": 2, "total_tokens": 7, "cache_read_input_tokens": 4}
+    assert counted == traces.only().attributes["mlflow.chat.tokenUsage"]
 
 
 @pytest.mark.parametrize("inline", [False, True])
