@@ -226,6 +226,8 @@ class AsyncClient(BaseClient):
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
+        if self._asides:
+            await _cancelled(self._asides)
         await self._http.aclose()
 
     async def __aenter__(self) -> Self:
@@ -317,12 +319,18 @@ class AsyncClient(BaseClient):
         import asyncio
 
         task = asyncio.ensure_future(self._run(flow))
-        _BESIDE.add(task)
-        task.add_done_callback(_BESIDE.discard)
+        self._asides.add(task)  # an event loop by itself would forget it
+        task.add_done_callback(self._asides.discard)
 
 
-_BESIDE: set[Future[None]] = set()
-"""Tasks that nobody waits for: an event loop by itself would forget them."""
+async def _cancelled(tasks: set[Future[None]]) -> None:
+    """End those of the running event loop, which may be closed next."""
+    import asyncio
+
+    ours = [task for task in tasks if task.get_loop() is asyncio.get_running_loop()]
+    for task in ours:
+        task.cancel()
+    await asyncio.gather(*ours, return_exceptions=True)
 
 
 async def _sleep(seconds: float) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -29,7 +31,7 @@ from stage import described as told
 from stage import reply as answered
 from timing import HELD, SOON, eventually
 
-from fm_client import BadRequestError, CallObserver, ObservedCall, Timeout, observe
+from fm_client import AsyncClient, BadRequestError, CallObserver, ObservedCall, Timeout, observe
 from fm_client._known import LOOK_SECONDS, Looks
 from fm_client._wire import Beside, Done, Pause, step
 
@@ -297,6 +299,16 @@ def test_what_is_begun_beside_a_call_raises_nothing(failure: Exception) -> None:
     assert aside is not None
     step(aside.flow)
     assert isinstance(step(aside.flow, failure=failure), Done)
+
+
+async def test_a_client_that_is_closed_leaves_nothing_running(server: FaultServer, seen: list[Named]) -> None:
+    server.script("ep", chunked(*words("a", finish=None), end="hold"))
+    server.script(PATH, silence(HELD))
+    before = asyncio.all_tasks()
+    async with AsyncClient(server.host, "token-for-tests") as fm, aclosing(fm.stream_chat("ep", "Hi")) as chunks:
+        await anext(chunks)
+        assert before != asyncio.all_tasks()
+    assert before == asyncio.all_tasks()
 
 
 def test_what_asks_is_not_loaded_before_somebody_wants_to_know() -> None:
