@@ -11,6 +11,7 @@ from types import FrameType, SimpleNamespace
 from typing import Any
 
 import mlflow
+from mlflow.tracing.trace_manager import InMemoryTraceManager
 from mlflow.utils.import_hooks import register_post_import_hook
 
 from fm_client import ObservedCall
@@ -31,7 +32,16 @@ def active_span(call: ObservedCall) -> Any:
 
 def framework_span(active: Any) -> Any:
     """The open span of LangChain's or LlamaIndex's model for the call that runs here; None if there is none."""
-    return active if active is not None and _is_of_model(active) else _langchain_span()
+    found = _around_jobs(active)
+    return found if found is not None and _is_of_model(found) else _langchain_span()
+
+
+def _around_jobs(span: Any) -> Any:
+    """The span around LlamaIndex's `run_jobs`, which has a model's batches done at once; else `span`."""
+    spans: Any = InMemoryTraceManager.get_instance()  # type: ignore[no-untyped-call]
+    while span is not None and span.name.startswith("run_jobs"):
+        span = spans.get_span_from_id(span.trace_id, span.parent_id)
+    return span
 
 
 def _is_of_model(span: Any) -> bool:

@@ -170,11 +170,17 @@ def test_embeddings_of_langchain_which_it_does_not_trace_have_a_span(langchain: 
     assert f"embed {GTE}" == traces.only().name
 
 
-def test_embeddings_of_llama_index_count_all_their_batches_once(llama_index: Any, traces: Traces) -> None:
-    embedding().get_text_embedding_batch(["one"] * 2 * BATCHES)
-    span = traces.only()
-    assert "EMBEDDING" == span.span_type and BATCHES == span.attributes["fm.requests"]
-    assert 2 * BATCHES == span.attributes["mlflow.chat.tokenUsage"]["input_tokens"]
+@pytest.mark.parametrize("way", ["get_text_embedding_batch", "aget_text_embedding_batch"])
+def test_embeddings_of_llama_index_count_all_their_batches_once(llama_index: Any, traces: Traces, way: str) -> None:
+    finish(getattr(embedding(), way)(["one"] * 2 * BATCHES))
+    (span,) = [span for span in traces.all() if "fm.requests" in span.attributes]
+    assert (f"FoundationModelEmbedding.{way}", "EMBEDDING", BATCHES) == (
+        span.name,
+        span.span_type,
+        span.attributes["fm.requests"],
+    )
+    usage = span.attributes["mlflow.chat.tokenUsage"]
+    assert 2 * BATCHES == usage["input_tokens"] == traces.last().info.token_usage["input_tokens"]
 
 
 def test_an_async_stream_counts_once_in_either_case(llama_index: Any, traces: Traces) -> None:
