@@ -35,6 +35,16 @@ def recorded(traces: Traces, server: FaultServer) -> Iterator[None]:
     mlflow_fm.autolog(prices={"ep": (1e6, 2e6)})
     yield
     mlflow_fm.autolog(disable=True)
+    MODELS.clear()
+
+
+MODELS: list[Any] = []
+"""They live as long as their event loops: nobody closes them."""
+
+
+def kept(model: Any) -> Any:
+    MODELS.append(model)
+    return model
 
 
 async def asked(server: FaultServer) -> AsyncGenerator[Any, None]:
@@ -47,14 +57,14 @@ def chat_model(server: FaultServer) -> Any:
     pytest.importorskip("langchain_core")
     from langchain_fm import ChatFoundationModel
 
-    return ChatFoundationModel(model="ep", host=server.host, token="token-for-tests")
+    return kept(ChatFoundationModel(model="ep", host=server.host, token="token-for-tests"))
 
 
 def llm(server: FaultServer) -> Any:
     pytest.importorskip("llama_index.core")
     from llamaindex_fm import FoundationModelLLM
 
-    return FoundationModelLLM("ep", host=server.host, token="token-for-tests")
+    return kept(FoundationModelLLM("ep", host=server.host, token="token-for-tests"))
 
 
 def said(text: str) -> Any:

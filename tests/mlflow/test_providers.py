@@ -158,7 +158,8 @@ def test_the_first_span_of_langchains_models_does(
     server: FaultServer, traces: Traces, kind: str, name: str, way: str
 ) -> None:
     external(server, kind)
-    finish(getattr(langchain_model(server, name), way)("Hi"))
+    model = langchain_model(server, name)  # which lives as long as its event loop: nobody closes it
+    finish(getattr(model, way)("Hi"))
     check_first(server, traces)
 
 
@@ -167,7 +168,8 @@ def test_the_first_span_of_langchains_own_autologging_does(
     langchain: Any, server: FaultServer, traces: Traces, kind: str, name: str, way: str
 ) -> None:
     external(server, kind)
-    finish(getattr(langchain_model(server, name), way)("Hi"))
+    model = langchain_model(server, name)  # which lives as long as its event loop: nobody closes it
+    finish(getattr(model, way)("Hi"))
     assert ("embed ep" if kind == "embed" else name) == check_first(server, traces).name
 
 
@@ -176,7 +178,8 @@ def test_the_first_span_of_llama_indexs_models_does(
     server: FaultServer, traces: Traces, kind: str, name: str, way: str
 ) -> None:
     external(server, kind)
-    finish(getattr(llama_index_model(server, name), way)(["Hi"] if way.endswith("batch") else "Hi"))
+    model = llama_index_model(server, name)
+    finish(getattr(model, way)(["Hi"] if way.endswith("batch") else "Hi"))
     check_first(server, traces)
 
 
@@ -185,7 +188,8 @@ def test_the_first_span_of_llama_indexs_own_autologging_does(
     llama_index: Any, server: FaultServer, traces: Traces, kind: str, name: str, way: str
 ) -> None:
     external(server, kind)
-    finish(getattr(llama_index_model(server, name), way)(["Hi"] if way.endswith("batch") else "Hi"))
+    model = llama_index_model(server, name)
+    finish(getattr(model, way)(["Hi"] if way.endswith("batch") else "Hi"))
     assert name in check_first(server, traces).name
 
 
