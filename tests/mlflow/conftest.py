@@ -11,7 +11,7 @@ import mlflow
 import pytest
 from deployments_api import Asked
 from mlflow.deployments.interface import plugin_store
-from traces import Traces, autologged
+from traces import MODELS, Traces, autologged
 
 from fm_workspace import Workspace
 from mlflow_fm import FoundationModelDeploymentClient, _settings
@@ -66,6 +66,7 @@ def traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Traces]:
     mlflow.set_tracking_uri(str(tmp_path / "mlruns"))
     yield Traces()
     mlflow.set_tracking_uri(before)
+    MODELS.clear()
 
 
 @pytest.fixture

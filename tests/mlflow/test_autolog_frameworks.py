@@ -14,7 +14,7 @@ import mlflow
 import pytest
 from deployments_api import CHAT, GTE
 from fault_server import DONE, FaultServer, chat, chunked, delta, event, reply
-from traces import HOLDS, Traces, afinish, finish
+from traces import HOLDS, Traces, afinish, finish, kept
 
 import mlflow_fm
 
@@ -38,19 +38,19 @@ def recorded(traces: Traces) -> Iterator[None]:
 def chat_model() -> Any:
     from langchain_fm import ChatFoundationModel
 
-    return ChatFoundationModel(model=CHAT, host="local")
+    return kept(ChatFoundationModel(model=CHAT, host="local"))
 
 
 def llm() -> Any:
     from llamaindex_fm import FoundationModelLLM
 
-    return FoundationModelLLM(CHAT, host="local")
+    return kept(FoundationModelLLM(CHAT, host="local"))
 
 
 def embedding() -> Any:
     from llamaindex_fm import FoundationModelEmbedding
 
-    return FoundationModelEmbedding(GTE, host="local", embed_batch_size=2)
+    return kept(FoundationModelEmbedding(GTE, host="local", embed_batch_size=2))
 
 
 LANGCHAIN: dict[str, Callable[[], Any]] = {

@@ -13,7 +13,7 @@ import mlflow
 import pytest
 from deployments_api import client_of, user
 from fault_server import Answer, FaultServer, chunked, delta, event, reply, words
-from traces import HOLDS, Traces
+from traces import HOLDS, Traces, kept
 
 import mlflow_fm
 from fm_client import AsyncClient, Client
@@ -35,16 +35,6 @@ def recorded(traces: Traces, server: FaultServer) -> Iterator[None]:
     mlflow_fm.autolog(prices={"ep": (1e6, 2e6)})
     yield
     mlflow_fm.autolog(disable=True)
-    MODELS.clear()
-
-
-MODELS: list[Any] = []
-"""They live as long as their event loops: nobody closes them."""
-
-
-def kept(model: Any) -> Any:
-    MODELS.append(model)
-    return model
 
 
 async def asked(server: FaultServer) -> AsyncGenerator[Any, None]:

@@ -15,7 +15,7 @@ import pytest
 from deployments_api import CHAT, Asked, client_of, user
 from fault_server import DONE, Answer, FaultServer, chat, chunked, embeddings, event, reply, words
 from response_events import message
-from traces import HOLDS, Traces, finish
+from traces import HOLDS, Traces, finish, kept
 
 import mlflow_fm
 from fm_client import Client
@@ -87,14 +87,14 @@ def langchain_model(server: FaultServer, name: str) -> Any:
     pytest.importorskip("langchain_core")
     import langchain_fm
 
-    return getattr(langchain_fm, name)(model="ep", host=server.host, token=TOKEN)
+    return kept(getattr(langchain_fm, name)(model="ep", host=server.host, token=TOKEN))
 
 
 def llama_index_model(server: FaultServer, name: str) -> Any:
     pytest.importorskip("llama_index.core")
     import llamaindex_fm
 
-    return getattr(llamaindex_fm, name)("ep", host=server.host, token=TOKEN)
+    return kept(getattr(llamaindex_fm, name)("ep", host=server.host, token=TOKEN))
 
 
 LANGCHAIN = [
@@ -158,8 +158,7 @@ def test_the_first_span_of_langchains_models_does(
     server: FaultServer, traces: Traces, kind: str, name: str, way: str
 ) -> None:
     external(server, kind)
-    model = langchain_model(server, name)  # which lives as long as its event loop: nobody closes it
-    finish(getattr(model, way)("Hi"))
+    finish(getattr(langchain_model(server, name), way)("Hi"))
     check_first(server, traces)
 
 
@@ -168,8 +167,7 @@ def test_the_first_span_of_langchains_own_autologging_does(
     langchain: Any, server: FaultServer, traces: Traces, kind: str, name: str, way: str
 ) -> None:
     external(server, kind)
-    model = langchain_model(server, name)  # which lives as long as its event loop: nobody closes it
-    finish(getattr(model, way)("Hi"))
+    finish(getattr(langchain_model(server, name), way)("Hi"))
     assert ("embed ep" if kind == "embed" else name) == check_first(server, traces).name
 
 
@@ -178,8 +176,7 @@ def test_the_first_span_of_llama_indexs_models_does(
     server: FaultServer, traces: Traces, kind: str, name: str, way: str
 ) -> None:
     external(server, kind)
-    model = llama_index_model(server, name)
-    finish(getattr(model, way)(["Hi"] if way.endswith("batch") else "Hi"))
+    finish(getattr(llama_index_model(server, name), way)(["Hi"] if way.endswith("batch") else "Hi"))
     check_first(server, traces)
 
 
@@ -188,8 +185,7 @@ def test_the_first_span_of_llama_indexs_own_autologging_does(
     llama_index: Any, server: FaultServer, traces: Traces, kind: str, name: str, way: str
 ) -> None:
     external(server, kind)
-    model = llama_index_model(server, name)
-    finish(getattr(model, way)(["Hi"] if way.endswith("batch") else "Hi"))
+    finish(getattr(llama_index_model(server, name), way)(["Hi"] if way.endswith("batch") else "Hi"))
     assert name in check_first(server, traces).name
 
 

@@ -50,6 +50,14 @@ HOLDS = pytest.mark.skipif(
     Version(mlflow.__version__) < Version("3.6"), reason="it cannot hold the span of an async one"
 )
 
+MODELS: list[Any] = []
+
+
+def kept(model: Any) -> Any:
+    """A model that lives as long as the test, and so as its event loop, which closes connections that nobody closes."""
+    MODELS.append(model)
+    return model
+
 
 def autologged(framework: str, flavor: str) -> Iterator[Any]:
     """With MLflow's own autologging for a framework."""
