@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import sys
 from collections.abc import AsyncIterator, Callable
 from types import FrameType, SimpleNamespace
 from typing import Any
 
 import mlflow
+from mlflow.tracing.trace_manager import InMemoryTraceManager
 from mlflow.utils.import_hooks import register_post_import_hook
 
 from fm_client import ObservedCall
@@ -30,7 +32,16 @@ def active_span(call: ObservedCall) -> Any:
 
 def framework_span(active: Any) -> Any:
     """The open span of LangChain's or LlamaIndex's model for the call that runs here; None if there is none."""
-    return active if active is not None and _is_of_model(active) else _langchain_span()
+    found = _around_jobs(active)
+    return found if found is not None and _is_of_model(found) else _langchain_span()
+
+
+def _around_jobs(span: Any) -> Any:
+    """The span around LlamaIndex's `run_jobs`, which has a model's batches done at once; else `span`."""
+    spans: Any = InMemoryTraceManager.get_instance()  # type: ignore[no-untyped-call]
+    while span is not None and span.name.startswith("run_jobs"):
+        span = spans.get_span_from_id(span.trace_id, span.parent_id)
+    return span
 
 
 def _is_of_model(span: Any) -> bool:
@@ -62,6 +73,24 @@ def _span_of_run(manager: Any) -> Any:
             found = getattr(handler, "_run_span_mapping", {}).get(str(manager.run_id))
             return found and found.span
     return None
+
+
+def before_end(span: Any, tell: Callable[[], None]) -> None:
+    """Have `tell` called when the framework ends `span`, as long as it takes what it is told.
+
+    When a stream is left early, the frameworks end their span first and the stream after it, so that who looks on at
+    the stream comes too late. MLflow's processors of spans are the user's to configure; the span itself is at hand.
+    """
+
+    def end(*args: Any, **kwargs: Any) -> None:
+        del span.end  # the class's own is there again
+        try:
+            tell()
+        except Exception:
+            logging.getLogger(__name__).debug("a span ends without what was known of its call", exc_info=True)
+        span.end(*args, **kwargs)
+
+    span.end = end
 
 
 class _Mending:

@@ -12,11 +12,11 @@ from mlflow.tracing.fluent import start_span_no_context
 
 from fm_client import APIError, CallObserver, EmbeddingResponse, ObservedCall, Usage, catalog
 
-from ._frameworks import active_span, framework_span
+from ._frameworks import active_span, before_end, framework_span
 from ._prices import Price, cost
 
 PROVIDER = "databricks"
-"""Of hosted and provisioned models, and of those that nothing is known of."""
+"""Of hosted and provisioned models; and who was asked, in the span of a framework, which names somebody always."""
 # What MLflow's catalog of prices calls other than the service does; Bedrock's models have its own prices.
 _PROVIDERS = {
     "ai21labs": "ai21",
@@ -69,9 +69,12 @@ class CallSpan(CallObserver):
         active = active_span(call)
         borrowed = framework_span(active)
         self._is_own = borrowed is None
+        self._is_over, self._used = False, None
         self._span: Any = self._start(active) if borrowed is None else borrowed
-        if not self._is_own:  # at once: a framework ends the span of a stream that is left early before we do
+        if not self._is_own:
             self._span.set_attributes(self._identity(self._endpoint, None))
+            if call.stream or self._span.get_attribute(_FORMAT) == "llamaindex":  # each of them has one call only
+                before_end(self._span, self._complete)
         self._began = time.perf_counter()  # not before: MLflow's first span takes it half a second of imports
 
     def sent(self, endpoint: str, failure: APIError | None) -> None:
@@ -91,10 +94,10 @@ class CallSpan(CallObserver):
 
     def ended(self, answer: Any, error: BaseException | None) -> None:
         """Record the answer or the error, and close the span if it is our own."""
-        self._span.set_attributes(self._facts(answer))
+        if self._is_over:
+            return
         given_up = isinstance(error, GeneratorExit)
-        if given_up:
-            self._span.set_attribute("fm.given_up", True)
+        self._record(answer, given_up=given_up)
         if status := getattr(error, "status_code", None):
             self._span.set_attribute("fm.status", status)
         if not self._is_own:
@@ -106,9 +109,24 @@ class CallSpan(CallObserver):
         else:
             self._fail(error)
 
+    def _complete(self) -> None:
+        """The framework ends its span. If the call goes on, it was given up; else what the framework knows less of."""
+        if not self._is_over:
+            self._record(self._call.arrived(), given_up=True)
+        elif self._used:  # LlamaIndex's has no cached tokens
+            self._span.set_attribute(_USAGE, self._used)
+
+    def _record(self, answer: Any, *, given_up: bool) -> None:
+        self._is_over = True
+        facts = self._facts(answer)
+        self._used = facts.get(_USAGE)
+        self._span.set_attributes(facts)
+        if given_up:
+            self._span.set_attribute("fm.given_up", True)
+
     def _start(self, parent: Any) -> Any:
         call = self._call
-        attributes = self._identity(self._endpoint, None)
+        attributes = self._names(self._endpoint, None)
         if len(call.models) > 1:
             attributes["fm.endpoints"] = list(call.models)
         if call.kind == "chat":
@@ -151,11 +169,15 @@ class CallSpan(CallObserver):
         return facts
 
     def _identity(self, endpoint: str, answer: Any) -> dict[str, Any]:
-        """Which endpoint and model it is, and whose, where that is known without asking."""
-        model = _model_of(endpoint, answer and answer.model)
+        """Which endpoint and model it is, and whose, where that is known."""
         vendor = self._call.provider(endpoint, answer and answer.served_model)
-        provider = _PROVIDERS.get(vendor, vendor) if vendor else PROVIDER
-        return {"fm.endpoint": endpoint, _MODEL: model, _PROVIDER: provider}
+        provider = _PROVIDERS.get(vendor, vendor) if vendor else None
+        if provider is None and not self._is_own:
+            provider = PROVIDER
+        return self._names(endpoint, answer) | ({_PROVIDER: provider} if provider else {})
+
+    def _names(self, endpoint: str, answer: Any) -> dict[str, Any]:
+        return {"fm.endpoint": endpoint, _MODEL: _model_of(endpoint, answer and answer.model)}
 
     def _usage(self, usage: Usage, endpoint: str, model: str) -> dict[str, Any]:
         prices = self._recording.prices

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import random
 import time
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import SecretStr
 
@@ -16,6 +16,9 @@ from ._errors import ConfigurationError
 from ._failures import frameless
 from ._sources import resolve_settings
 from ._wire import Timeout
+
+if TYPE_CHECKING:
+    from asyncio import Future
 
 
 class BaseClient:
@@ -82,6 +85,7 @@ class BaseClient:
     def _use(self, context: Context, http_client: Any, verify: Any) -> None:
         self._context, self.settings = context, context.settings
         self._http_client, self._verify = http_client, verify
+        self._asides: set[Future[None]] = set()
         importlib.import_module("._catalog_file", __package__)  # now: a child forked amid that would wait for ever
         self._open()
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._config import check_max_retries, check_timeout
 from ._context import Context
@@ -31,6 +31,9 @@ from ._routes import RESPONSES_PATH, check_endpoint_name, invocations_path
 from ._wire import Emit, Flow, Read, Reply, Timeout
 from .types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, Served
 from .types._base import JSONObject
+
+if TYPE_CHECKING:
+    from ._known import Looks
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Served)
@@ -69,29 +72,35 @@ class _Call:
         """What observers are told of it."""
         return ObservedCall(kind, self.models, self.body, self.stream, host=self.context.settings.host)
 
+    def looks(self) -> Looks:
+        """What asks whose models they are. A stream has no limit as a whole."""
+        from ._known import Looks
+
+        return Looks(self.context, None if self.stream else self.timeout.total)
+
 
 def chat(context: Context, model: Models, messages: Messages, params: Mapping[str, Any]) -> Flow[ChatResponse]:
     """The flow of a whole chat answer. Bad arguments raise at once."""
     call = _Call.of(context, model, chat_body(messages, params), params, stream=False)
-    return observed(call.asked("chat"), _whole(call, _chat_parser(call)))
+    return observed(call.asked("chat"), _whole(call, _chat_parser(call)), call.looks)
 
 
 def complete(context: Context, model: Models, prompt: Any, params: Mapping[str, Any]) -> Flow[CompletionResponse]:
     """The flow of a whole completion. Bad arguments raise at once."""
     call = _Call.of(context, model, completion_body(prompt, params), params, stream=False)
-    return observed(call.asked("complete"), _whole(call, completion_response))
+    return observed(call.asked("complete"), _whole(call, completion_response), call.looks)
 
 
 def stream_chat(context: Context, model: Models, messages: Messages, params: Mapping[str, Any]) -> Flow[None]:
     """The flow of a streamed chat answer. Bad arguments raise at once."""
     call = _Call.of(context, model, {**chat_body(messages, params), "stream": True}, params, stream=True)
-    return observed(call.asked("chat"), _streamed(call, ChatChunk))
+    return observed(call.asked("chat"), _streamed(call, ChatChunk), call.looks)
 
 
 def stream_complete(context: Context, model: Models, prompt: Any, params: Mapping[str, Any]) -> Flow[None]:
     """The flow of a streamed completion. Bad arguments raise at once."""
     call = _Call.of(context, model, {**completion_body(prompt, params), "stream": True}, params, stream=True)
-    return observed(call.asked("complete"), _streamed(call, CompletionChunk))
+    return observed(call.asked("complete"), _streamed(call, CompletionChunk), call.looks)
 
 
 def endpoint_names(model: Models) -> tuple[str, ...]:

@@ -20,11 +20,13 @@ from ._errors import APIError, FMError
 from ._failures import frameless
 from ._progress import with_progress
 from ._requests import ChatParams, CompletionParams, EmbedParams, Messages
-from ._threads import in_threads
-from ._wire import Attempt, Command, Done, Emit, Flow, Pause, Read, Reply, Token, step
+from ._threads import beside, in_threads
+from ._wire import Attempt, Beside, Command, Done, Emit, Flow, Pause, Read, Reply, Token, step
 from .types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, EmbeddingResponse
 
 if TYPE_CHECKING:
+    from asyncio import Future
+
     from ._endpoints import AsyncEndpoints, Endpoints
 
 T = TypeVar("T")
@@ -157,7 +159,12 @@ class Client(BaseClient):
                 return self._http.read(reply, timeout)
             case Token(stale, within):
                 return self.settings.credential.token(stale, self._fetch, within)
+            case Beside(flow):
+                self._begin(flow)
         return None
+
+    def _begin(self, flow: Flow[None]) -> None:
+        beside(partial(self._run, flow))
 
 
 class AsyncClient(BaseClient):
@@ -219,6 +226,8 @@ class AsyncClient(BaseClient):
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
+        if self._asides:
+            await _cancelled(self._asides)
         await self._http.aclose()
 
     async def __aenter__(self) -> Self:
@@ -302,7 +311,26 @@ class AsyncClient(BaseClient):
                 return await self._http.read(reply, timeout)
             case Token(stale, within):
                 return await self.settings.credential.atoken(stale, self._fetch, within)
+            case Beside(flow):
+                self._begin(flow)
         return None
+
+    def _begin(self, flow: Flow[None]) -> None:
+        import asyncio
+
+        task = asyncio.ensure_future(self._run(flow))
+        self._asides.add(task)  # an event loop by itself would forget it
+        task.add_done_callback(self._asides.discard)
+
+
+async def _cancelled(tasks: set[Future[None]]) -> None:
+    """End those of the running event loop, which may be closed next."""
+    import asyncio
+
+    ours = [task for task in tasks if task.get_loop() is asyncio.get_running_loop()]
+    for task in ours:
+        task.cancel()
+    await asyncio.gather(*ours, return_exceptions=True)
 
 
 async def _sleep(seconds: float) -> None:

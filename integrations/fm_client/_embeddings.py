@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._config import check_max_retries, check_timeout
 from ._context import Context
@@ -23,6 +23,9 @@ from ._wire import Flow
 from .types import EmbeddingResponse
 from .types._base import JSONObject
 from .types.usage import Serving
+
+if TYPE_CHECKING:
+    from ._known import Looks
 
 DEFAULT_BATCH_SIZE = 100
 """Texts in one request. The service publishes no limit; a batch that it refuses as too large is halved."""
@@ -57,8 +60,13 @@ class EmbedJob:
         """Have observers look on, from here to the response."""
         body, host = {"input": self._texts, **self._fields}, self._context.settings.host
         call = ObservedCall("embed", (self._endpoint,), body, host=host)
-        with observing(call) as self._watch:
+        with observing(call, self._looks) as self._watch:
             yield
+
+    def _looks(self) -> Looks:
+        from ._known import Looks
+
+        return Looks(self._context, self._timeout.total)
 
     def flows(self) -> list[Flow[None]]:
         """One flow for each batch; they may run at the same time."""

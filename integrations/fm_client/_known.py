@@ -1,7 +1,9 @@
-"""By which route an endpoint serves: as the catalog says, or the endpoint itself, asked once for the whole process."""
+"""How an endpoint serves, and whose models: as the catalog says, or the endpoint, asked once for the whole process."""
 
 from __future__ import annotations
 
+import math
+from contextlib import suppress
 from dataclasses import dataclass
 
 from . import _catalog as catalog
@@ -10,7 +12,8 @@ from ._endpoint_calls import described, one
 from ._errors import FMError, NotFoundError, PermissionDeniedError
 from ._retry import exchange, returning
 from ._routes import Route, endpoint_path
-from ._wire import Flow, Pause, Timeout
+from ._vendors import is_told
+from ._wire import Beside, Flow, Pause, Timeout
 from .types import Endpoint
 
 LOOK_SECONDS = 2.0
@@ -21,6 +24,8 @@ PAUSE_SECONDS = 60.0
 """No further look is taken for so long after one that failed: the control plane may be down."""
 TURN_SECONDS = 0.02
 """Seconds after which a call sees whether another one has the answer."""
+GRACE_SECONDS = 1.0
+"""How much later than that a look is over at the latest; one that is not was begun in the process that was forked."""
 
 
 @dataclass(slots=True)
@@ -59,6 +64,37 @@ def forget(context: Context, name: str) -> None:
     _looks.pop((context.settings.host, name), None)
 
 
+class Looks:
+    """Whose models the endpoints of one call serve: asked while it goes on, so that it takes no longer for that."""
+
+    def __init__(self, context: Context, total: float | None) -> None:
+        self._context = context
+        self._end = math.inf if total is None else context.clock() + total
+        self._until: dict[str, float] = {}
+
+    def beside(self, name: str) -> Beside | None:
+        """What asks an endpoint of which that is not known; None if it is, or is being asked, or did not say."""
+        context, now = self._context, self._context.clock()
+        look = _current((context.settings.host, name), now)
+        answered = look is not None and not look.pending
+        if name in self._until or answered or is_told(context.settings.host, name):
+            return None
+        self._until[name] = min(now + LOOK_SECONDS, self._end)
+        return None if look else Beside(_quietly(route_told(context, name)))
+
+    def end(self, name: str) -> Flow[None]:
+        """Wait for what an endpoint says, for as long as it may still take."""
+        left = self._until.get(name, 0.0) - self._context.clock()
+        if left > 0.0:
+            yield from _quietly(route_told(self._context, name, left))
+
+
+def _quietly(look: Flow[Route | None]) -> Flow[None]:
+    """Without its failures, also those of a function that is to give the token: the call itself will tell them."""
+    with suppress(Exception):
+        yield from look
+
+
 def _current(key: tuple[str, str], now: float) -> _Look | None:
     look = _looks.get(key)
     if look is not None and look.until <= now:
@@ -68,7 +104,7 @@ def _current(key: tuple[str, str], now: float) -> _Look | None:
 
 
 def _ask(context: Context, key: tuple[str, str], path: str, within: float) -> Flow[None]:
-    look = _Look(context.clock() + within)
+    look = _Look(context.clock() + within + GRACE_SECONDS)
     if _looks.setdefault(key, look) is not look:
         return  # another one was quicker
     kept = 0.0  # a call that is given up leaves the question to the next one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import copy_context
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -43,6 +44,12 @@ def in_threads(jobs: Sequence[Callable[[], object]], limit: int) -> None:
         running -= 1
     if failure is not None:
         raise failure
+
+
+def beside(job: Callable[[], object]) -> None:
+    """Do `job`, which raises nothing, in a thread that nobody waits for; not at all if there can be none."""
+    with suppress(RuntimeError):  # the interpreter is at its end, or the system has no more of them
+        Thread(target=copy_context().run, args=(job,), name="fm-look", daemon=True).start()
 
 
 class Shared(Generic[T]):

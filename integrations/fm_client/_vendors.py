@@ -1,22 +1,37 @@
-"""Whose models external endpoints serve, as far as the service has described them to this process. Pure."""
+"""Whose models endpoints serve, as far as the catalog or the service has described them to this process. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from . import _catalog as catalog
 
 if TYPE_CHECKING:
     from .types import Endpoint  # not at run time: queries do without the control plane
 
-_known: dict[tuple[str, str], Mapping[str, str]] = {}
-"""Workspace and endpoint -> served entity -> whose model it is. Not by client: some make one for each request."""
+DATABRICKS = "databricks"
+"""Whose the models are that the service runs itself, hosted or provisioned."""
+
+
+class _Described(NamedTuple):
+    """What an endpoint was described as."""
+
+    vendors: Mapping[str, str]
+    """Served entity -> whose model it is; of external models only."""
+    in_full: bool
+    """A list has endpoints in short, perhaps without what tells Azure from OpenAI."""
+
+
+_known: dict[tuple[str, str], _Described] = {}
+"""By workspace and endpoint. Not by client: some make one for each request."""
 
 
 def note(host: str, endpoint: Endpoint, *, in_short: bool = False) -> Endpoint:
     """Remember whose models `endpoint` serves; what a list says, `in_short`, takes back nothing. Returns it."""
     key = (host, endpoint.name)
     if not in_short or key not in _known:
-        _known[key] = endpoint.vendors
+        _known[key] = _Described(endpoint.vendors, not in_short)
     return endpoint
 
 
@@ -25,8 +40,17 @@ def forget(host: str, endpoint: str) -> None:
     _known.pop((host, endpoint), None)
 
 
+def is_told(host: str, endpoint: str) -> bool:
+    """Whether all is known of an endpoint that it could say itself."""
+    described = _known.get((host, endpoint))
+    return catalog.get(endpoint) is not None if described is None else described.in_full
+
+
 def vendor(host: str, endpoint: str, served: str | None = None) -> str | None:
     """Whose model an endpoint, or one of its served entities, is; None if it is not known, or may be one of several."""
-    known = _known.get((host, endpoint), {})
+    described = _known.get((host, endpoint))
+    if described is None or not described.vendors:
+        return DATABRICKS if is_told(host, endpoint) else None
+    known = described.vendors
     vendors = {known[served]} if served and served in known else set(known.values())
     return vendors.pop() if len(vendors) == 1 else None

@@ -9,6 +9,7 @@ returns the result of the call. It does no I/O and reads no clock, so the same f
     Read               bytes, b"" at the end  reads on in an open stream
     Emit               None                   hands items to whoever iterates
     Token              str                    asks the credential, which may itself go over the network
+    Beside             None                   begins another flow beside this one, and does not wait for it
 """
 
 from __future__ import annotations
@@ -135,6 +136,13 @@ class Token:
     within: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Begin `flow` and go on at once. It is short, and raises nothing: nobody waits for it."""
+
+    flow: Flow[None] = field(repr=False, compare=False)
+
+
 class Credential(Protocol):
     """Something that has a bearer token. `stale` is a token that the service refused: give another one if there is.
 
@@ -152,7 +160,7 @@ class Credential(Protocol):
         ...
 
 
-Command = Attempt | Pause | Read | Emit | Token
+Command = Attempt | Pause | Read | Emit | Token | Beside
 Flow = Generator[Command, Any, T]
 
 

@@ -288,7 +288,7 @@ HOSTED = {"name": "ep", "config": {"served_entities": [{"name": "a", "foundation
         (AZURE, "a", "azure"),
         (MIXED, "b", "anthropic"),
         (MIXED, None, None),
-        (HOSTED, "a", None),
+        (HOSTED, "a", "databricks"),
     ],
 )
 @pytest.mark.parametrize(
@@ -304,7 +304,7 @@ def test_whose_model_answers_is_known_of_endpoints_that_were_described(
     served: str | None,
     vendor: str | None,
 ) -> None:
-    """Nothing is asked for it."""
+    """Nothing is asked for it, unless somebody wants it."""
     server.script("ep", WHOLE[kind][0])
     server.script("/api/2.0/serving-endpoints/ep", reply(200, described))
     WHOLE[kind][1](fm)

@@ -27,7 +27,7 @@ SUBSTITUTIONS = {
     r"yield from command\.items": "for item in command.items:\nyield item",
 }
 # What must differ: opening and closing have other names, several flows at once are threads there and tasks here.
-OWN = {"close", "aclose", "__enter__", "__exit__", "__aenter__", "__aexit__", "_run_all"}
+OWN = {"close", "aclose", "__enter__", "__exit__", "__aenter__", "__aexit__", "_run_all", "_begin"}
 
 
 def plain(source: str) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
 from deployments_api import Asked
 from mlflow.deployments.interface import plugin_store
-from traces import Traces
+from traces import MODELS, Traces, autologged
 
 from fm_workspace import Workspace
 from mlflow_fm import FoundationModelDeploymentClient, _settings
@@ -65,3 +66,16 @@ def traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Traces]:
     mlflow.set_tracking_uri(str(tmp_path / "mlruns"))
     yield Traces()
     mlflow.set_tracking_uri(before)
+    MODELS.clear()
+
+
+@pytest.fixture
+def langchain() -> Iterator[Any]:
+    """MLflow's own autologging for LangChain."""
+    yield from autologged("langchain", "langchain")
+
+
+@pytest.fixture
+def llama_index() -> Iterator[Any]:
+    """MLflow's own autologging for LlamaIndex."""
+    yield from autologged("llama_index.core", "llama_index")

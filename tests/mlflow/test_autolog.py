@@ -48,11 +48,7 @@ def test_a_chat_is_a_span_with_all_that_is_known_of_it(fm: Any, server: FaultSer
     usage = {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12}
     found = span.attributes
     assert usage == found["mlflow.chat.tokenUsage"] == traces.last().info.token_usage
-    assert ("m-1", "databricks", "openai") == (
-        found["mlflow.llm.model"],
-        found["mlflow.llm.provider"],
-        found["mlflow.message.format"],
-    )
+    assert ("m-1", "openai") == (found["mlflow.llm.model"], found["mlflow.message.format"])
     assert [TOOL] == found["mlflow.chat.tools"]
     assert ("ep", "r-1", 1, 0) == tuple(
         found[f"fm.{name}"] for name in ("endpoint", "request_id", "requests", "retries")

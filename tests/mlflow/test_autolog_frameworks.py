@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import inspect
 import os
 import subprocess
 import sys
-import warnings
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 import mlflow
 import pytest
 from deployments_api import CHAT, GTE
-from fault_server import FaultServer, reply
-from packaging.version import Version
-from traces import Traces
+from fault_server import DONE, FaultServer, chat, chunked, delta, event, reply
+from traces import HOLDS, Traces, afinish, finish, kept
 
 import mlflow_fm
 
 BATCHES = 3
-HOLDS = pytest.mark.skipif(
-    Version(mlflow.__version__) < Version("3.6"), reason="it cannot hold the span of an async one"
-)
 USED = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
 COMPLETION = {
     "id": "c",
@@ -32,39 +26,6 @@ COMPLETION = {
     "choices": [{"index": 0, "text": "hello", "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
 }
-
-
-def finish(result: Any) -> Any:
-    """The result, read to its end; of a coroutine, what it comes to."""
-    if inspect.isawaitable(result) or isinstance(result, AsyncIterable):
-        return asyncio.run(_afinish(result))
-    return list(result) if inspect.isgenerator(result) else result
-
-
-async def _afinish(result: Any) -> Any:
-    if inspect.isawaitable(result):
-        result = await result
-    return [item async for item in result] if isinstance(result, AsyncIterable) else result
-
-
-@pytest.fixture
-def langchain() -> Iterator[Any]:
-    yield from _autologged("langchain", "langchain")
-
-
-@pytest.fixture
-def llama_index() -> Iterator[Any]:
-    yield from _autologged("llama_index.core", "llama_index")
-
-
-def _autologged(framework: str, flavor: str) -> Iterator[Any]:
-    pytest.importorskip(framework)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow's own, while it imports
-        module = getattr(mlflow, flavor)
-        module.autolog(silent=True)
-        yield module
-        module.autolog(disable=True, silent=True)
 
 
 @pytest.fixture(autouse=True)
@@ -77,19 +38,19 @@ def recorded(traces: Traces) -> Iterator[None]:
 def chat_model() -> Any:
     from langchain_fm import ChatFoundationModel
 
-    return ChatFoundationModel(model=CHAT, host="local")
+    return kept(ChatFoundationModel(model=CHAT, host="local"))
 
 
 def llm() -> Any:
     from llamaindex_fm import FoundationModelLLM
 
-    return FoundationModelLLM(CHAT, host="local")
+    return kept(FoundationModelLLM(CHAT, host="local"))
 
 
 def embedding() -> Any:
     from llamaindex_fm import FoundationModelEmbedding
 
-    return FoundationModelEmbedding(GTE, host="local", embed_batch_size=2)
+    return kept(FoundationModelEmbedding(GTE, host="local", embed_batch_size=2))
 
 
 LANGCHAIN: dict[str, Callable[[], Any]] = {
@@ -155,6 +116,21 @@ def test_completions_get_the_usage_and_cost_that_langchain_leaves_out(
     assert {"input_cost": 3e-6, "output_cost": 4e-6, "total_cost": 7e-6} == traces.only().attributes["mlflow.llm.cost"]
 
 
+@pytest.mark.parametrize("way", ["complete", "stream_complete"])
+def test_tokens_that_were_cached_are_told_apart_which_mlflow_leaves_out_for_llama_index(
+    llama_index: Any, traces: Traces, server: FaultServer, way: str
+) -> None:
+    from llamaindex_fm import FoundationModelLLM
+
+    usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+    usage |= {"prompt_tokens_details": {"cached_tokens": 4}}  # type: ignore[dict-item]
+    streamed = chunked(event(delta("a", finish="stop", usage=usage)), DONE)
+    server.script("ep", streamed if "stream" in way else reply(200, chat() | {"usage": usage}))
+    finish(getattr(FoundationModelLLM("ep", host=server.host, token="token-for-tests"), way)("Hi"))
+    counted = {"input_tokens": 5, "output_tokens": 2, "total_tokens": 7, "cache_read_input_tokens": 4}
+    assert counted == traces.only().attributes["mlflow.chat.tokenUsage"] == traces.last().info.token_usage | counted
+
+
 @pytest.mark.parametrize("inline", [False, True])
 @pytest.mark.parametrize("way", ["generate", "agenerate"])
 def test_several_prompts_at_once_count_once_each(
@@ -194,11 +170,17 @@ def test_embeddings_of_langchain_which_it_does_not_trace_have_a_span(langchain: 
     assert f"embed {GTE}" == traces.only().name
 
 
-def test_embeddings_of_llama_index_count_all_their_batches_once(llama_index: Any, traces: Traces) -> None:
-    embedding().get_text_embedding_batch(["one"] * 2 * BATCHES)
-    span = traces.only()
-    assert "EMBEDDING" == span.span_type and BATCHES == span.attributes["fm.requests"]
-    assert 2 * BATCHES == span.attributes["mlflow.chat.tokenUsage"]["input_tokens"]
+@pytest.mark.parametrize("way", ["get_text_embedding_batch", "aget_text_embedding_batch"])
+def test_embeddings_of_llama_index_count_all_their_batches_once(llama_index: Any, traces: Traces, way: str) -> None:
+    finish(getattr(embedding(), way)(["one"] * 2 * BATCHES))
+    (span,) = [span for span in traces.all() if "fm.requests" in span.attributes]
+    assert (f"FoundationModelEmbedding.{way}", "EMBEDDING", BATCHES) == (
+        span.name,
+        span.span_type,
+        span.attributes["fm.requests"],
+    )
+    usage = span.attributes["mlflow.chat.tokenUsage"]
+    assert 2 * BATCHES == usage["input_tokens"] == traces.last().info.token_usage["input_tokens"]
 
 
 def test_an_async_stream_counts_once_in_either_case(llama_index: Any, traces: Traces) -> None:
@@ -215,7 +197,7 @@ def test_the_span_of_an_async_stream_is_a_child_of_the_one_around_it(
     async def ask() -> None:
         with mlflow.start_span("asks"):
             pieces = await llm().astream_complete("Hi")
-            await (asyncio.create_task(_afinish(pieces)) if elsewhere else _afinish(pieces))
+            await (asyncio.create_task(afinish(pieces)) if elsewhere else afinish(pieces))
 
     asyncio.run(ask())
     (parent,), (child,) = traces.named("asks"), [span for span in traces.all() if "fm.requests" in span.attributes]
@@ -243,30 +225,6 @@ def test_an_engine_that_streams_async_is_one_trace_to_its_end(llama_index: Any, 
     (asked,) = [span for span in spans if "fm.time_to_first_token" in span.attributes]
     assert ("RetrieverQueryEngine.aquery", "OK", said) == (root.name, root.status.status_code.value, root.outputs)
     assert root.end_time_ns >= asked.end_time_ns and "databricks" == asked.attributes["mlflow.llm.provider"]
-
-
-@pytest.mark.parametrize("way", ["stream_complete", pytest.param("astream_complete", marks=HOLDS)])
-def test_a_stream_that_is_left_early_says_at_least_which_endpoint_was_asked(
-    llama_index: Any, traces: Traces, way: str
-) -> None:
-    """LlamaIndex ends the span before the call knows that it is over."""
-
-    async def leave() -> None:
-        pieces: Any = LLAMA_INDEX[way]()
-        if way == "stream_complete":
-            next(pieces)
-            pieces.close()
-        else:
-            pieces = await pieces
-            await anext(pieces)
-            await pieces.aclose()
-            del pieces  # LlamaIndex leaves ours for the garbage collector to close
-            gc.collect()
-            await asyncio.sleep(0.05)
-
-    asyncio.run(leave())
-    found = traces.only().attributes
-    assert (CHAT, "databricks") == (found["fm.endpoint"], found["mlflow.llm.provider"])
 
 
 @HOLDS
