@@ -16,13 +16,15 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, model_validator
 
+from fm_client import without_logins
+
 from . import _blocks
 from ._answers import ChunkReader, chat_result
 from ._config import CONFIG, LanguageModel, add_version, allow_loading, estimate_tokens, first
 from ._errors import model_errors
 from ._messages import to_wire
 from ._profile import profile_of_endpoint, profile_of_name
-from ._structured import Method, structured, wire_tool, wire_tool_choice, without_logins
+from ._structured import Method, structured, wire_tool, wire_tool_choice
 
 if TYPE_CHECKING:  # naming them is not worth their import: callbacks before models would cost a tenth of a second
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun

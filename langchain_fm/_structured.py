@@ -28,8 +28,6 @@ Method = Literal["json_schema", "function_calling", "json_mode"]
 METHODS: tuple[Method, ...] = ("json_schema", "function_calling", "json_mode")
 DEFAULT_SCHEMA_NAME = "answer"
 """For a JSON schema that has no title: the service wants a name."""
-HIDDEN = "**********"
-_LOGINS = ("authorization", "headers")
 
 
 def structured(
@@ -120,22 +118,6 @@ def _tool_choice_word(choice: dict[str, Any]) -> dict[str, Any] | str:
     if kind == "tool" and isinstance(name, str):
         return name
     return kind if kind in ("any", "auto", "none") else choice
-
-
-def without_logins(params: Mapping[str, Any]) -> dict[str, Any]:
-    """`params` as a trace may tell them: without what a tool of another server (MCP) logs in with."""
-    shown = dict(params)
-    if isinstance(tools := params.get("tools"), (list, tuple)):
-        shown["tools"] = [_shown_tool(tool) for tool in tools]
-    if isinstance(extra := params.get("extra_body"), Mapping):
-        shown["extra_body"] = without_logins(extra)
-    return shown
-
-
-def _shown_tool(tool: Any) -> Any:
-    if not isinstance(tool, Mapping) or tool.get("type") != "mcp":
-        return tool
-    return {key: HIDDEN if key in _LOGINS else value for key, value in tool.items()}
 
 
 def _asking(

@@ -48,6 +48,7 @@ from ._negotiate import DroppedParameterWarning
 from ._observe import CallObserver, ObservedCall, observe
 from ._pair import Clients
 from ._profiles import ModelProfile, profile_for
+from ._redact import without_logins
 from ._requests import ChatParams, CompletionParams, EmbedParams, thinks
 from ._retiring import RetiringModelWarning
 from ._routes import Route, route_of
@@ -223,6 +224,7 @@ __all__ = [
     "route_of",
     "show_tool_media",
     "thinks",
+    "without_logins",
 ]
 
 if not TYPE_CHECKING:  # a type checker would take any name for one that is there

@@ -24,6 +24,7 @@ from ._names import explain
 from ._negotiate import negotiated
 from ._observe import ObservedCall, observed
 from ._profiles import profile_for
+from ._redact import without_logins
 from ._requests import Messages, chat_body, completion_body
 from ._responses import StreamParser, chat_response, completion_response
 from ._retry import exchange, returning
@@ -70,7 +71,7 @@ class _Call:
 
     def asked(self, kind: str) -> ObservedCall:
         """What observers are told of it."""
-        return ObservedCall(kind, self.models, self.body, self.stream, host=self.context.settings.host)
+        return ObservedCall(kind, self.models, without_logins(self.body), self.stream, host=self.context.settings.host)
 
     def looks(self) -> Looks:
         """What asks whose models they are. A stream has no limit as a whole."""

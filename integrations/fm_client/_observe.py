@@ -34,7 +34,10 @@ class ObservedCall:
     models: tuple[str, ...]
     """The endpoints to try, in order."""
     body: Mapping[str, Any] = field(repr=False)
-    """What is asked, in the fields of the API (`messages`, `tools`, `temperature`, …). Not to be changed."""
+    """What is asked, in the fields of the API (`messages`, `tools`, `temperature`, …). Not to be changed.
+
+    What MCP tools log in with is hidden.
+    """
     stream: bool = False
     context: Context = field(default_factory=copy_context, repr=False, compare=False)
     """The context variables of where the call was made, which need not be where a stream is read."""

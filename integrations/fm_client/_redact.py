@@ -11,6 +11,7 @@ CUT = "…"
 """Behind a text that was cut to size."""
 LEAST_SECRET = 8
 """Characters of a secret that is worth hiding in a text; shorter ones are words, of which errors are made."""
+_LOGINS = ("authorization", "headers")
 _PLAINTEXT = "_plaintext"
 """How the service's fields end that hold a provider's key itself, and not a reference to one."""
 
@@ -40,6 +41,26 @@ def redacted_bytes(data: bytes, secrets: Iterable[str | None]) -> bytes:
     for secret in sorted(_spellings(secrets), key=len, reverse=True):
         data = data.replace(secret.encode("utf-8", "replace"), REDACTED.encode())
     return data
+
+
+def without_logins(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A request body, or what it is made of, as a trace may show it: without what MCP tools log in to their servers with.
+
+    >>> without_logins({"tools": [{"type": "mcp", "server_url": "https://docs.example", "authorization": "key-for-docs"}]})
+    {'tools': [{'type': 'mcp', 'server_url': 'https://docs.example', 'authorization': '**********'}]}
+    """
+    safe = dict(body)
+    if isinstance(tools := body.get("tools"), (list, tuple)):
+        safe["tools"] = [_without_login(tool) for tool in tools]
+    if isinstance(extra := body.get("extra_body"), Mapping):
+        safe["extra_body"] = without_logins(extra)
+    return safe
+
+
+def _without_login(tool: Any) -> Any:
+    if not isinstance(tool, Mapping) or tool.get("type") != "mcp":
+        return tool
+    return {key: REDACTED if key in _LOGINS else value for key, value in tool.items()}
 
 
 def plaintexts(body: Any) -> tuple[str, ...]:

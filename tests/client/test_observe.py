@@ -111,6 +111,19 @@ def test_a_call_that_fails_ends_with_the_error_that_is_raised(
     assert ["sent", "ended"] == seen[0].events
 
 
+@pytest.mark.parametrize("kind", ["chat", "stream"])
+def test_nobody_is_told_what_a_tool_of_another_server_logs_in_with(
+    fm: Any, server: FaultServer, seen: list[Ledger], kind: str
+) -> None:
+    tool = {"type": "mcp", "server_url": "https://example.test", "authorization": TOKEN, "headers": {"x-key": TOKEN}}
+    server.script("one", chunked(*words("a"), DONE) if kind == "stream" else reply(200, chat()))
+    list((fm.chat if kind == "chat" else fm.stream_chat)("one", "Hi", extra_body={"tools": [tool]}))
+
+    assert server.seen[0].json["tools"] == [tool]
+    assert "https://example.test" in str(seen[0].call.body)
+    assert TOKEN not in str(seen[0].call.body)
+
+
 def test_a_call_that_falls_back_is_one_call(fm: Any, server: FaultServer, seen: list[Ledger]) -> None:
     server.script("first", BUSY)
     server.script("second", reply(200, chat()))
