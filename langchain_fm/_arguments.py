@@ -52,7 +52,7 @@ _ELSEWHERE = {
     "default_headers": _HEADERS,
     "headers": _HEADERS,
     "default_query": _CLIENT,
-    "openai_proxy": "HTTPS_PROXY in the environment says it; or client= takes a fm_client.Client, whose http_client= has it",
+    "openai_proxy": "leave it to HTTPS_PROXY; or client= takes a fm_client.Client, whose http_client= has it",
     "http_client": _CLIENT,
     "http_socket_options": _CLIENT,
     "http_async_client": "client= takes a fm_client.AsyncClient, whose http_client= takes it",
