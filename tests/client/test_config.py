@@ -88,6 +88,17 @@ def test_the_files_own_default_profile_is_used(profile_file: Path) -> None:
     assert ("https://dev.test", "token-dev") == resolve()
 
 
+@pytest.mark.parametrize(
+    ("profile", "said"), [("dev", "profile 'dev' should be in"), (None, "DATABRICKS_CONFIG_FILE names")]
+)
+def test_a_profile_file_that_is_missing_is_named_with_who_wants_it(
+    tmp_path: Path, profile: str | None, said: str
+) -> None:
+    path = tmp_path / "nowhere"
+    with pytest.raises(ConfigurationError, match=f"{said} {path}, which does not exist"):
+        resolve_settings(profile=profile, environ={"DATABRICKS_CONFIG_FILE": str(path)})
+
+
 def test_an_unknown_profile_names_those_there_are(profile_file: Path) -> None:
     with pytest.raises(ConfigurationError, match="no profile 'prod'; it has: DEFAULT, dev, bare"):
         resolve(None, None, "prod")
