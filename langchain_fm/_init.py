@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 @overload
 def init_chat_model(
-    model: str | list[str], *, configurable_fields: None = None, config_prefix: str | None = None, **kwargs: Any
+    model: str | list[str],
+    *,
+    model_provider: str | None = None,
+    configurable_fields: None = None,
+    config_prefix: str | None = None,
+    **kwargs: Any,
 ) -> ChatFoundationModel: ...
 
 
@@ -24,6 +29,7 @@ def init_chat_model(
 def init_chat_model(
     model: str | list[str],
     *,
+    model_provider: str | None = None,
     configurable_fields: Literal["any"] | Sequence[str],
     config_prefix: str | None = None,
     **kwargs: Any,
@@ -33,11 +39,12 @@ def init_chat_model(
 def init_chat_model(
     model: str | list[str],
     *,
+    model_provider: str | None = None,
     configurable_fields: Literal["any"] | Sequence[str] | None = None,
     config_prefix: str | None = None,
     **kwargs: Any,
 ) -> ChatFoundationModel | ConfigurableChatModel:
-    """A chat model by the name of its endpoint, with or without "databricks:" before it.
+    """A chat model by the name of its endpoint, with or without "databricks:" before it (or as `model_provider`).
 
     >>> llm = init_chat_model("databricks:databricks-gpt-oss-120b", host="local", configurable_fields=["model"])
     >>> choice = {"configurable": {"model": "databricks-meta-llama-3-3-70b-instruct"}}
@@ -48,7 +55,7 @@ def init_chat_model(
     there is a prefix. "any" is the endpoint and all fields of the request, and never the connection: who configures a
     call must not be able to send the token to another host. Further arguments are those of `ChatFoundationModel`.
     """
-    built = ChatFoundationModel(model=_endpoint(model), **kwargs)
+    built = ChatFoundationModel(model=_endpoint(model, model_provider), **kwargs)
     if configurable_fields is None:
         return built
     fields = sorted(_ANY) if configurable_fields == "any" else list(configurable_fields)
@@ -63,12 +70,18 @@ def init_chat_model(
 _ANY = frozenset({"model"}) | (REQUEST_FIELDS & ChatFoundationModel.model_fields.keys())
 
 
-def _endpoint(model: str | list[str]) -> str | list[str]:
+def _endpoint(model: str | list[str], provider: str | None) -> str | list[str]:
+    if provider is not None:
+        _check(provider, model)
     if not isinstance(model, str) or ":" not in model:
         return model
-    provider, _, name = model.partition(":")
+    before, _, name = model.partition(":")
+    _check(before, model)
+    return name
+
+
+def _check(provider: str, model: str | list[str]) -> None:
     if provider != PROVIDER:
         raise InvalidRequestError(
             f"{model!r}: {provider!r} is another provider; LangChain's init_chat_model knows those"
         )
-    return name

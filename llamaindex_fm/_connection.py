@@ -23,6 +23,17 @@ ELSEWHERE = {
     "dimension": "dimensions",
 }
 """What other adapters call an argument, and what it is called here."""
+ANSWERED = {
+    "openai_client": "client= takes a fm_client.Client",
+    "async_openai_client": "client= takes a fm_client.AsyncClient",
+    "modalities": "extra_body= takes it",
+    "audio_config": "extra_body= takes it, as audio",
+    "strict": "leave it out: hosted models refuse it",
+    "tokenizer": "leave it out: the service counts tokens",
+    "reuse_client": "leave it out: connections are always shared",
+    "api_version": "leave it out: the service has none",
+}
+"""Arguments of other adapters for which there is no other name, and what to do about them."""
 SHARED_BY_COPIES = ("callback_manager", "rate_limiter", "embeddings_cache")
 """Fields that may hold locks: a deep copy has the same ones, as it has the same connections."""
 
@@ -108,6 +119,8 @@ class Connected(BaseComponent):
 def _unknown(owner: str, name: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
+    if name in ANSWERED:
+        return f"{owner} has no argument {name!r}: {ANSWERED[name]}"
     close = [ELSEWHERE[name]] if name in ELSEWHERE else get_close_matches(name, sorted(known), 1)
     return f"{owner} has no argument {name!r}" + (f"; did you mean {close[0]}?" if close else "")
 
@@ -121,6 +134,11 @@ def one_name(**names: Any) -> Any:
     given = {name: value for name, value in names.items() if value is not None}
     if not given:
         raise ConfigurationError("name an endpoint: model=")
+    for name, value in given.items():
+        if isinstance(value, str) and "://" in value:  # `DatabricksEmbedding` has an address of that name
+            raise ConfigurationError(
+                f"{name} names an endpoint; the workspace's address goes into host=, without a path"
+            )
     first, *others = given.values()
     if any(other != first for other in others):
         raise ConfigurationError(f"{' and '.join(given)} are names of one argument, and were given different values")

@@ -113,7 +113,7 @@ class FoundationModelLLM(Connected, StructuredCalls):
         **fields: Any,
     ) -> None:
         name = one_name(model=model, endpoint=endpoint)
-        fields["model"] = name if isinstance(name, str) else list(name)
+        fields["model"] = list(name) if isinstance(name, Sequence) and not isinstance(name, str) else name
         super().__init__(**fields)
         self._connect(client, token)
 
@@ -322,6 +322,8 @@ class FoundationModelLLM(Connected, StructuredCalls):
         return to_wire(messages)
 
     def _formatted(self, prompt: str, formatted: bool) -> str:
+        if not isinstance(prompt, str):  # LlamaIndex would make an empty message of it
+            raise InvalidRequestError(f"prompt must be a text, not {type(prompt).__name__}")
         render = self.completion_to_prompt
         return prompt if formatted or self._chats or render is None else render(prompt)
 

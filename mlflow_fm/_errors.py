@@ -97,7 +97,8 @@ def mlflow_errors() -> Iterator[None]:
     except MlflowException:
         raise
     except FMError as error:
-        raise mlflow_error(error) from error
+        # Its place in one traceback, and not a second one below it that says the same again.
+        raise mlflow_error(error).with_traceback(error.__traceback__) from error.__cause__
     except ValueError as error:
         raise invalid(str(error)) from error
 

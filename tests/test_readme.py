@@ -1,4 +1,4 @@
-"""The snippets of README.md run as they stand, and print what it says."""
+"""The snippets of README.md run as they stand, and print what it says; each page names what its snippets need."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ import io
 import re
 from pathlib import Path
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 OUTPUT = re.compile(r"^# (.*)$", re.MULTILINE)
+EMBEDDED = re.compile(r'^```python\n(?:(?!^```$).)*?(?:host="local"|fm://local)', re.MULTILINE | re.DOTALL)
+"""A snippet that runs on the embedded workspace."""
+EXTRAS = re.compile(r'pip install "fm-integrations\[([\w,]+)\]"')
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def test_the_snippets_print_what_the_readme_says() -> None:
@@ -28,3 +35,12 @@ def test_the_first_30_lines_show_the_client_and_all_three_adapters() -> None:
     for part in ("pip install", "fm_client", "langchain_fm", "llamaindex_fm", "mlflow", 'host="local"'):
         assert part in head
     assert "```" == README.splitlines()[28], "the snippets end there"
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if EMBEDDED.search(page.read_text("utf-8"))], ids=lambda p: p.stem
+)
+def test_who_installs_what_a_page_says_first_has_the_workspace_that_its_snippets_use(page: Path) -> None:
+    extras = EXTRAS.search(page.read_text(encoding="utf-8"))
+    assert extras is not None
+    assert {"all", "workspace"} & set(extras[1].split(","))

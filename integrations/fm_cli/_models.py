@@ -105,7 +105,10 @@ def _print(headings: Sequence[str], rows: Iterable[Sequence[str]], faded: Iterab
         table.add_column(heading, justify="right" if heading == "context" else "left", overflow="fold")
     for row, is_faded in zip(rows, faded, strict=True):
         table.add_row(*row, style="dim" if is_faded else None)
-    print_table(table, console)
+    if table.row_count:
+        print_table(table, console)
+    else:
+        console.print("None that this package knows is of that kind.")
 
 
 def _sources() -> dict[str, Any]:

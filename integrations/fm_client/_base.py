@@ -134,7 +134,8 @@ def _local() -> tuple[str, str]:
         # By name: the core never depends on the workspace, which depends on the core.
         workspace = importlib.import_module("fm_workspace").local()
     except ImportError as exc:
+        cause = frameless(exc.__cause__) if exc.__cause__ else exc  # its front door names what is missing, and no more
         raise ConfigurationError(
             'host="local" needs the embedded workspace: pip install "fm-integrations[workspace]"'
-        ) from exc
+        ) from cause
     return workspace.host, workspace.token

@@ -81,16 +81,31 @@ _OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "max_response_bytes": _BYTES,
     "max_event_bytes": _BYTES,
 }
+_ARGUMENTS = (
+    *("host", "token", "profile", "timeout", "max_retries"),
+    *("client_id", "client_secret", "auth_type", "http_client", "verify"),
+)
+"""The other arguments of a client, for those who misspell one."""
+_ELSEWHERE = {"api_key": "token", "api_base": "host", "base_url": "host", "default_headers": "http_client"}
+"""What clients of other packages call an argument, and what it is called here."""
 
 
 def check_options(options: Mapping[str, Any]) -> None:
     """Refuse options of a client that there are none of, and values that would fail later, or wait for ever."""
     for name, value in options.items():
         if name not in _OPTIONS:
-            raise ConfigurationError(f"unknown option {name!r}; there are: {', '.join(sorted(_OPTIONS))}")
+            raise ConfigurationError(_unknown(name))
         check, expected = _OPTIONS[name]
         if not check(value):
             raise ConfigurationError(f"{name} must be {expected}, not {value!r:.60}")
+
+
+def _unknown(name: str) -> str:
+    import difflib
+
+    known = [*_ARGUMENTS, *_OPTIONS]
+    meant = [_ELSEWHERE[name]] if name in _ELSEWHERE else difflib.get_close_matches(name, known, 1)
+    return f"unknown option {name!r}; " + (f"did you mean {meant[0]}=?" if meant else f"there are: {', '.join(known)}")
 
 
 def check_max_retries(value: int | None) -> int:

@@ -48,7 +48,8 @@ NEGLIGIBLE = 0.001
 TRANSIENT_COST = 10.0
 THROTTLE_COST = 5.0
 SUCCESS_GAIN = 1.0
-_OTHER_TASK = re.compile(r"unknown field \W?(?:messages|prompt|input)\b")
+_OTHER_TASK = re.compile(r"unknown field \W?(?:messages|prompt|input)\b|unmarshal array into field input:")
+"""The second is what an endpoint says to texts that takes one `input`, that of the Responses API."""
 _QUOTING = ("message", "body", "error_code", "request_id")
 """What of an error is a service's own text."""
 _NUMBER = re.compile(r"^\s*\d{1,9}(\.\d{1,9})?\s*$")
@@ -123,7 +124,8 @@ def _accept(context: Context, request: Request, reply: Reply, then: Callable[[Re
 
 def _failure(context: Context, request: Request, reply: Reply) -> APIStatusError:
     error = error_for(reply, endpoint=request.endpoint)
-    error.message += _advice(error, context.settings.host)
+    if advice := _advice(error, context.settings.host):
+        error.message = f"{error.message.rstrip('. ')}. {advice}"
     from_headers = retry_after(reply.headers, context.now())
     error.retry_after = error.retry_after if from_headers is None else from_headers
     error.should_retry = {"true": True, "false": False}.get(reply.headers.get("x-should-retry", "").lower())
@@ -134,9 +136,9 @@ def _advice(error: APIStatusError, host: str) -> str:
     """What the service's own text leaves the reader to find out."""
     if isinstance(error, AuthenticationError):
         key = "the endpoint's key of the provider" if _is_of_provider(error) else f"the token for {host}"
-        return f" Check {key}."
+        return f"Check {key}."
     if isinstance(error, BadRequestError) and _OTHER_TASK.search(error.message):
-        return " The endpoint serves another task: chat takes messages, complete a prompt, embed texts."
+        return "The endpoint serves another task: chat takes messages, complete a prompt, embed texts."
     return ""
 
 

@@ -195,7 +195,8 @@ class Sources:
         if not path.is_file():
             if self.profile is None and named is None:
                 return {}
-            raise ConfigurationError(f"profile file {path} does not exist; write it, or unset its name")
+            wanted = f"profile {self.profile!r} should be in" if self.profile else "DATABRICKS_CONFIG_FILE names"
+            raise ConfigurationError(f"{wanted} {path}, which does not exist; write it, or leave that out")
         sections = read_profiles(path)
         chosen = self.profile or sections.get("__settings__", {}).get("default_profile") or "DEFAULT"
         if chosen in sections:

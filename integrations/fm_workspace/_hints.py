@@ -16,7 +16,10 @@ _QUOTED = re.compile(r'"([^"\n]+)"|“([^”\n]+)”|「([^」\n]+)」|\'([^\'\n
 _PHRASE = re.compile(r"\b[A-Z][\w'-]*(?:[ ]+(?:of |the |de )?[A-Z][\w'-]*)*(?:, [A-Z]{2}\b)?")
 _NO = re.compile(r"\b(?:false|no|not|never|without|off|disabled?|don't|isn't|doesn't)\b", re.I)
 _SENTENCE_START = re.compile(r"(?:^|[.!?:\n]\s*)$")
-_VALUE = r"""\s*(?:=|:|\bis\b|\bas\b|\bto\b)\s*(?:"([^"\n]+)"|'([^'\n]+)'|(-?\d+(?:\.\d+)?)\b|([^\s,;.!?"']+))"""
+_VALUE = (
+    r"""(?:\s*(?:=|:|\bis\b|\bas\b|\bto\b)\s*(?:"([^"\n]+)"|'([^'\n]+)'|(-?\d+(?:\.\d+)?)\b|([^\s,;.!?"']+))"""
+    r"""|\s+"([^"\n]+)")"""
+)
 
 
 class Hints:

@@ -37,6 +37,10 @@ _FORMAT_SHAPES = {
     "uuid": r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b",
     "ipv4": r"\b\d{1,3}(?:\.\d{1,3}){3}\b",
 }
+_KEY = re.compile(r"[\"'`]([A-Za-z_][\w-]{0,63})[\"'`]")
+_KEYS = re.compile(
+    rf"\b(?:keys?|fields?|propert(?:y|ies))\b:?\s+{_KEY.pattern}(?:(?:,|\s|\band\b|\bor\b)+{_KEY.pattern})*"
+)
 
 
 def fill(schema: Mapping[str, Any], text: str) -> Any:
@@ -49,7 +53,10 @@ def fill(schema: Mapping[str, Any], text: str) -> Any:
     >>> fill({"type": "object", "properties": {"a": number, "b": number}}, "What is 3 plus 4?")
     {'a': 3, 'b': 4}
     """
-    return _Filler(schema, Hints(text)).value(schema, "", 0)
+    hints = Hints(text)
+    properties = schema.get("properties") or {}
+    hints.strings = [string for string in hints.strings if string not in properties]  # who quotes a key names no value
+    return _Filler(schema, hints).value(schema, "", 0)
 
 
 class _Filler:
@@ -213,6 +220,9 @@ def _fitted(text: str, schema: Mapping[str, Any]) -> str:
 
 
 def keys_named(text: str) -> list[str]:
-    """The quoted words in a text that look like keys, in order: `with keys 'setup' and "punchline"`."""
-    found = re.findall(r"[\"'`]([A-Za-z_][\w-]{0,63})[\"'`]", text)
-    return list(dict.fromkeys(found))
+    """The quoted words in a text that look like keys, in order: `with keys 'setup' and "punchline"`.
+
+    If the text speaks of keys, those that follow; otherwise all.
+    """
+    listed = " ".join(match[0] for match in _KEYS.finditer(text))
+    return list(dict.fromkeys(_KEY.findall(listed or text)))

@@ -27,9 +27,11 @@ LARGE_BYTES = 64 * 1024
 DEFAULT_CLAUDE_TOKENS = 1_000
 """Where hosted Claude Sonnet 4 stops if no max_tokens is given (its published limit)."""
 _ONLY_JSON = re.compile(
-    r"(?:nothing|no text|anything) (?:other than|but|except) (?:valid )?JSON|only (?:valid )?JSON\b", re.I
+    r"(?:nothing|no text|anything) (?:other than|but|except) (?:valid )?JSON|only (?:valid )?JSON\b"
+    r"|(?:^|[.!?:\n]\s*|\bplease )(?:answer|respond|reply|return|output)\s+(?:\w+\s+){0,4}JSON\b",
+    re.I,
 )
-"""How prompts say that JSON is wanted, and no word more: models that have no JSON mode go by it."""
+"""How prompts say that JSON is wanted, by order or by exclusion: models that have no JSON mode go by it."""
 
 
 class SimulatedEngine:
@@ -126,9 +128,14 @@ def _text(body: JSONObject) -> str:
     form, messages = body.get("response_format") or {}, body["messages"]
     if form.get("type") == "json_schema":
         return json.dumps(fill(form["json_schema"]["schema"], _prompt(messages)), ensure_ascii=False)
-    if form.get("type") == "json_object" or _ONLY_JSON.search(_prompt(messages)):
+    if form.get("type") == "json_object" or _wants_json(messages):
         return json.dumps(_free_object(messages), ensure_ascii=False)
     return reply(messages)
+
+
+def _wants_json(messages: Sequence[Mapping[str, Any]]) -> bool:
+    orders = [content_text(message) for message in messages if message["role"] in ("system", "developer")]
+    return any(_ONLY_JSON.search(text) for text in (_prompt(messages), *orders))
 
 
 def _free_object(messages: Sequence[Mapping[str, Any]]) -> JSONObject:

@@ -53,6 +53,12 @@ def test_lines_of_standard_input_become_json_lines_in_their_order(
     assert done.stderr == ""
 
 
+def test_a_chat_model_is_answered_by_what_it_takes(fm: Run, here: Env) -> None:
+    done = fm("embed", "databricks-meta-llama-3-3-70b-instruct", stdin="a cat", **here)
+    assert done.exit_code == 1
+    assert "The endpoint serves another task: chat takes messages" in done.stderr
+
+
 def test_lines_of_files_without_blank_ones(fm: Run, here: Env, lines: Path, expected: list[list[float]]) -> None:
     done = fm("embed", MODEL, str(lines), str(lines), **here)
     assert [row["embedding"] for row in rows(done.stdout)] == expected * 2

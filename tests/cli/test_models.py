@@ -86,6 +86,12 @@ def test_a_provider_and_a_family_leave_only_theirs(fm: Run) -> None:
     assert hosted(fm, "--provider", "meta", "--task", "embeddings") == {}
 
 
+@pytest.mark.parametrize("route", ["hosted", "provisioned", "external"])
+def test_a_choice_that_leaves_none_says_so(fm: Run, route: str) -> None:
+    done = fm("models", "--route", route, "--family", "nothing-of-the-kind")
+    assert done.stdout.splitlines()[0] == "None that this package knows is of that kind."
+
+
 def test_the_provisioned_route_has_families(fm: Run) -> None:
     data = report(fm("models", "--route", "provisioned", "--all", "--output", "json"))
     assert [family["family"] for family in data["families"]] == [each.family for each in catalog.provisioned_families()]

@@ -201,8 +201,11 @@ def test_a_look_at_an_endpoint_can_be_short(fm: Any, server: FaultServer) -> Non
 @pytest.mark.parametrize(
     ("answer", "advice"),
     [
-        (reply(400, 'Bad request: json: unknown field "messages"'), "serves another task: chat takes messages"),
-        (reply(401, {"error_code": "UNAUTHENTICATED", "message": "no"}), "Check the token for http://127.0.0.1:"),
+        (
+            reply(400, 'json: unknown field "messages"'),
+            'field "messages". The endpoint serves another task: chat takes',
+        ),
+        (reply(401, {"error_code": "UNAUTHENTICATED", "message": "no."}), "no. Check the token for http://127.0.0.1:"),
         (reply(404, {"error_code": "ENDPOINT_NOT_FOUND", "message": "no"}), "endpoints.list() shows"),
     ],
     ids=["task", "token", "name"],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ import pytest
 from fault_server import FaultServer, chat, reply
 
 from fm_client import Client, ConfigurationError, Timeout
+from fm_client._base import BaseClient
 from fm_client._config import MAX_SECONDS
 from fm_client._hosts import normalize_host
 from fm_client._sources import read_profiles, resolve_settings
@@ -82,6 +86,17 @@ def test_the_default_section_is_not_merged_into_a_profile(profile_file: Path) ->
 def test_the_files_own_default_profile_is_used(profile_file: Path) -> None:
     profile_file.write_text(profile_file.read_text() + "\n[__settings__]\ndefault_profile = dev\n")
     assert ("https://dev.test", "token-dev") == resolve()
+
+
+@pytest.mark.parametrize(
+    ("profile", "said"), [("dev", "profile 'dev' should be in"), (None, "DATABRICKS_CONFIG_FILE names")]
+)
+def test_a_profile_file_that_is_missing_is_named_with_who_wants_it(
+    tmp_path: Path, profile: str | None, said: str
+) -> None:
+    path = tmp_path / "nowhere"
+    with pytest.raises(ConfigurationError, match=f"{said} {path}, which does not exist"):
+        resolve_settings(profile=profile, environ={"DATABRICKS_CONFIG_FILE": str(path)})
 
 
 def test_an_unknown_profile_names_those_there_are(profile_file: Path) -> None:
@@ -204,6 +219,42 @@ def test_a_number_of_seconds_limits_the_whole_call() -> None:
 def test_an_unknown_option_is_named() -> None:
     with pytest.raises(ConfigurationError, match="unknown option 'max_retrys'"):
         Client("https://example.test", SECRET, max_retrys=3)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("hots", "host="),
+        ("max_retrys", "max_retries="),
+        ("concurency", "concurrency="),
+        ("api_key", "token="),
+        ("base_url", "host="),
+        ("default_headers", "http_client="),
+    ],
+)
+def test_an_unknown_option_is_told_from_what_was_meant(given: str, meant: str) -> None:
+    """Misspelt ones, and those of other clients."""
+    with pytest.raises(ConfigurationError, match=meant) as caught:
+        Client(**{given: SECRET})
+    assert SECRET not in str(caught.value)
+
+
+def test_an_unknown_option_that_is_like_none_is_answered_by_all_there_are() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Client(flavour="sweet")
+    parameters = inspect.signature(BaseClient.__init__).parameters
+    named = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
+    assert [] == [name for name in named[1:] if f" {name}" not in str(caught.value)]
+    assert "strict_params" in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["fastapi", "uvicorn"])
+def test_without_the_workspace_its_extra_is_named_and_little_else(missing: str) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None\nfrom fm_client import Client; Client(host='local')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    *before, last = done.stderr.strip().splitlines()
+    assert 'pip install "fm-integrations[workspace]"' in last
+    assert len(before) < 20, "the frames of an import say nothing that helps"
 
 
 def test_the_token_is_in_no_repr() -> None:

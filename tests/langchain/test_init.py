@@ -37,9 +37,15 @@ def test_a_model_is_made_by_the_name_of_its_endpoint(name: Any) -> None:
     assert (llm.model, llm.temperature) == (name if isinstance(name, list) else CHAT, 0.5)
 
 
-def test_another_provider_is_refused() -> None:
+@pytest.mark.parametrize("name", [CHAT, f"databricks:{CHAT}"])
+def test_the_provider_may_be_named_apart_as_in_langchains_own_function(name: str) -> None:
+    assert init_chat_model(name, model_provider="databricks").model == CHAT
+
+
+@pytest.mark.parametrize("named", [{"model": "openai:gpt-4o"}, {"model": "gpt-4o", "model_provider": "openai"}])
+def test_another_provider_is_refused(named: dict[str, str]) -> None:
     with pytest.raises(InvalidRequestError, match="'openai' is another provider"):
-        init_chat_model("openai:gpt-4o")
+        init_chat_model(**named)  # type: ignore[call-overload]  # of texts alone
 
 
 def test_a_field_that_is_none_cannot_be_configurable() -> None:

@@ -11,7 +11,7 @@ import pytest
 from llama_index.core import Settings
 
 from llamaindex_fm import FoundationModelEmbedding, FoundationModelLLM
-from llamaindex_fm._connection import ELSEWHERE
+from llamaindex_fm._connection import ANSWERED, ELSEWHERE
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "llamaindex.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -53,7 +53,12 @@ def test_every_argument_of_the_official_classes_is_mapped() -> None:
 
 
 def test_every_argument_that_an_error_translates_is_mapped() -> None:
-    assert ELSEWHERE.keys() - {"base_url", "dimension"} - mapped() == set()
+    assert (ELSEWHERE | ANSWERED).keys() - {"base_url", "dimension"} - mapped() == set()
+
+
+def test_every_argument_of_the_official_classes_is_one_here_or_its_error_says_what_takes_its_place() -> None:
+    ours = {*FoundationModelLLM.model_fields, *FoundationModelEmbedding.model_fields, "endpoint"}
+    assert set(OFFICIAL.split()) - ours - ELSEWHERE.keys() - ANSWERED.keys() == set()
 
 
 def test_what_is_said_to_be_the_same_is_so() -> None:

@@ -32,7 +32,7 @@ from fm_client import (
     StreamInterruptedError,
 )
 from fm_workspace import Workspace
-from llamaindex_fm import FoundationModelLLM
+from llamaindex_fm import FoundationModelEmbedding, FoundationModelLLM
 
 HELLO = [ChatMessage(role="user", content="hello")]
 Scripted = Callable[..., FoundationModelLLM]
@@ -113,6 +113,15 @@ def test_an_unknown_argument_of_a_call_is_an_error_at_once(caller: Any, llm: Fou
         caller.run(llm, name, prompt, temprature=1)
 
 
+@pytest.mark.parametrize("name", ["complete", "stream_complete"])
+@pytest.mark.parametrize("prompt", [None, 3, b"hello"])
+def test_a_prompt_that_is_no_text_is_an_error_at_once(
+    caller: Any, llm: FoundationModelLLM, name: str, prompt: object
+) -> None:
+    with pytest.raises(InvalidRequestError, match=f"must be a text, not {type(prompt).__name__}"):
+        caller.run(llm, name, prompt)
+
+
 def test_an_unknown_argument_of_the_constructor_is_an_error_that_does_not_quote_it() -> None:
     with pytest.raises(ValidationError, match="tokn") as caught:
         FoundationModelLLM("e", tokn="secret-misspelt")
@@ -136,6 +145,27 @@ def test_the_name_that_was_meant_is_suggested(given: str, meant: str) -> None:
         FoundationModelLLM("e", **{given: "x"})
     with pytest.raises(ValidationError, match="no argument 'zzz'$|no argument 'zzz' "):
         FoundationModelLLM("e", zzz=1)
+
+
+@pytest.mark.parametrize(
+    ("given", "cure"), [("tokenizer", "leave it out"), ("openai_client", "client= takes a fm_client")]
+)
+def test_an_argument_of_the_official_package_that_has_no_other_name_is_answered(given: str, cure: str) -> None:
+    with pytest.raises(ValidationError, match=f"no argument '{given}': {cure}"):
+        FoundationModelLLM("e", **{given: "x"})
+
+
+def test_an_address_in_place_of_a_name_is_told_where_it_belongs() -> None:
+    """`DatabricksEmbedding` takes the address as `endpoint`."""
+    address = "https://example.com/serving-endpoints"
+    for make in (FoundationModelLLM, FoundationModelEmbedding):
+        with pytest.raises(ConfigurationError, match="endpoint names an endpoint; .* host="):
+            make("e", endpoint=address)
+
+
+def test_a_model_that_is_no_text_is_an_error_that_says_what_is_taken() -> None:
+    with pytest.raises(ValidationError, match="valid string"):
+        FoundationModelLLM(3)  # type: ignore[arg-type]
 
 
 def test_model_and_endpoint_are_names_of_one_argument() -> None:

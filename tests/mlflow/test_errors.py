@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import traceback
 from typing import Any
 
 import pytest
@@ -119,6 +120,15 @@ def test_nobody_listens_is_an_error_of_both(server: FaultServer, ask: Asked) -> 
     assert isinstance(caught.value, MlflowException)
     server.__post_init__()
     server.__enter__()
+
+
+def test_a_traceback_tells_an_error_once(server: FaultServer, ask: Asked) -> None:
+    server.script("e", reply(404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "gone-for-good"}))
+    with pytest.raises(MlflowException) as caught:
+        ask.predict(client_of(server), endpoint="e", inputs=user("Hi"))
+    text = "".join(traceback.format_exception(caught.value))
+    assert 1 == text.count("gone-for-good")
+    assert "/fm_client/" in text, "where it comes from is told as well"
 
 
 def test_no_error_shows_the_token(server: FaultServer, ask: Asked) -> None:

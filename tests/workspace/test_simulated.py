@@ -153,10 +153,32 @@ def test_json_object_answers_have_the_keys_that_the_prompt_names(api: Api) -> No
     assert json.loads(api.text(CHAT, "JSON please", response_format={"type": "json_object"})).keys() == {"answer"}
 
 
-@pytest.mark.parametrize("wish", ["Return nothing other than JSON", "no text but JSON", "Answer with only valid JSON"])
+@pytest.mark.parametrize(
+    "wish",
+    [
+        *("Return nothing other than JSON", "no text but JSON", "Answer with only valid JSON"),
+        *("Answer in JSON", "Look it up. Respond with a JSON object", "Please return JSON"),
+    ],
+)
 def test_a_prompt_for_nothing_but_json_is_obeyed(api: Api, wish: str) -> None:
     assert json.loads(api.text(CLAUDE, f"{wish}, with the key 'city'. Paris!")).keys() == {"city"}
     assert "rules" in api.text(CLAUDE, "Do you like JSON, and 'keys'?")
+    assert "{" not in api.text(CLAUDE, "Our services return JSON, with 'keys'.")
+
+
+def test_a_system_message_may_ask_for_json_too(api: Api) -> None:
+    order = {"role": "system", "content": "Answer in JSON, with the key 'city'."}
+    body = {"messages": [order, {"role": "user", "content": "I live in Paris."}]}
+    assert json.loads(api.query(CLAUDE, body).json()["choices"][0]["message"]["content"]).keys() == {"city"}
+
+
+@pytest.mark.parametrize("form", ["json_object", "json_schema"])
+def test_a_key_in_quotes_is_no_value_and_a_value_in_quotes_is_no_key(api: Api, form: str) -> None:
+    prompt = 'Answer in JSON with the keys "city" and "land". I live in the city "Paris"; the land is "France".'
+    schema = {"type": "object", "properties": {"city": TEXT, "land": TEXT}, "required": ["city", "land"]}
+    described = {"json_schema": {"name": "place", "schema": schema}} if form == "json_schema" else {}
+    answer = api.text(CHAT, prompt, response_format={"type": form, **described})
+    assert json.loads(answer) == {"city": "Paris", "land": "France"}
 
 
 @pytest.mark.parametrize("limit", [1, 5, 10])
