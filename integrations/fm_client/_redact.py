@@ -44,10 +44,10 @@ def redacted_bytes(data: bytes, secrets: Iterable[str | None]) -> bytes:
 
 
 def without_logins(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A request body, or what it is made of, as a trace may show it: without what MCP tools log in to their servers with.
+    """A request body, or what it is made of, as a trace may show it: without what MCP tools log in with.
 
-    >>> without_logins({"tools": [{"type": "mcp", "server_url": "https://docs.example", "authorization": "key-for-docs"}]})
-    {'tools': [{'type': 'mcp', 'server_url': 'https://docs.example', 'authorization': '**********'}]}
+    >>> without_logins({"tools": [{"type": "mcp", "server_label": "docs", "authorization": "key-for-docs"}]})
+    {'tools': [{'type': 'mcp', 'server_label': 'docs', 'authorization': '**********'}]}
     """
     safe = dict(body)
     if isinstance(tools := body.get("tools"), (list, tuple)):
