@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ._bounded import make_room
 from ._config import Settings
 from ._errors import InvalidRequestError, RequestTooLargeError
 from ._retiring import warn_if_retiring
@@ -16,8 +17,6 @@ from ._wire import Request, Timeout
 HEADERS = {"accept": "application/json", "user-agent": USER_AGENT}
 JSON_HEADERS = {**HEADERS, "content-type": "application/json"}
 STREAM_HEADERS = {**JSON_HEADERS, "accept": "text/event-stream"}
-MAX_BUDGETS = 1_000
-"""Endpoints of which a client keeps the retry budget: more than a workspace has."""
 MAX_DEPTH = 250
 """Levels of nesting in a request: more than any real schema has, and fewer than JSON parsers take (Python's: 1,000)."""
 
@@ -54,9 +53,7 @@ class Context:
     def budget(self, endpoint: str) -> Budget:
         """The retry budget of an endpoint ("" is the control plane's). Of too many the oldest goes."""
         if (found := self.budgets.get(endpoint)) is None:
-            if len(self.budgets) >= MAX_BUDGETS:
-                oldest = next(iter(tuple(self.budgets)))  # in one step: other threads add some meanwhile
-                self.budgets.pop(oldest, None)
+            make_room(self.budgets, endpoint)
             found = self.budgets.setdefault(endpoint, Budget())
         return found
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from . import _catalog as catalog
+from ._bounded import make_room
 from ._context import Context
 from ._endpoint_calls import described, one
 from ._errors import FMError, NotFoundError, PermissionDeniedError
@@ -105,6 +106,7 @@ def _current(key: tuple[str, str], now: float) -> _Look | None:
 
 def _ask(context: Context, key: tuple[str, str], path: str, within: float) -> Flow[None]:
     look = _Look(context.clock() + within + GRACE_SECONDS)
+    make_room(_looks, key)
     if _looks.setdefault(key, look) is not look:
         return  # another one was quicker
     kept = 0.0  # a call that is given up leaves the question to the next one

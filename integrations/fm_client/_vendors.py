@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import _catalog as catalog
+from ._bounded import make_room
 
 if TYPE_CHECKING:
     from .types import Endpoint  # not at run time: queries do without the control plane
@@ -31,6 +32,7 @@ def note(host: str, endpoint: Endpoint, *, in_short: bool = False) -> Endpoint:
     """Remember whose models `endpoint` serves; what a list says, `in_short`, takes back nothing. Returns it."""
     key = (host, endpoint.name)
     if not in_short or key not in _known:
+        make_room(_known, key)
         _known[key] = _Described(endpoint.vendors, not in_short)
     return endpoint
 

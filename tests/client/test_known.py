@@ -7,7 +7,8 @@ import uuid
 import pytest
 from stage import Answer, Stage, described, finish, reply
 
-from fm_client import APIConnectionError, InvalidRequestError, Route
+from fm_client import APIConnectionError, InvalidRequestError, Route, _known, _vendors
+from fm_client._bounded import MOST
 from fm_client._endpoints import AsyncEndpoints, Endpoints
 from fm_client._known import KEEP_SECONDS, LOOK_SECONDS, PAUSE_SECONDS, route_told
 from fm_client._wire import Attempt, Pause, Token, step
@@ -39,6 +40,20 @@ def test_another_one_is_asked_once_in_a_while_within_narrow_limits(name: str) ->
     stage.time += KEEP_SECONDS
     assert Route.EXTERNAL is finish(AsyncEndpoints(stage.arun, stage.context).route(name))
     assert 2 == len(stage.sent)
+
+
+def test_of_too_many_endpoints_the_oldest_is_forgotten(name: str) -> None:
+    """Names may come from a caller's callers."""
+    stage = Stage(DESCRIBED)
+    ask = Endpoints(stage.run, stage.context).route
+    for number in range(MOST + 1):
+        ask(f"{name}-{number}")
+    assert MOST == len(_known._looks) and MOST >= len(_vendors._known)
+    asked = len(stage.sent)
+    ask(f"{name}-{MOST}")
+    assert asked == len(stage.sent), "the newest is known"
+    ask(f"{name}-0")
+    assert asked + 1 == len(stage.sent), "the oldest is not"
 
 
 @pytest.mark.parametrize(

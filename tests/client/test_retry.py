@@ -22,7 +22,8 @@ from fm_client import (
     Timeout,
     TLSError,
 )
-from fm_client._context import MAX_BUDGETS, Context
+from fm_client._bounded import MOST
+from fm_client._context import Context
 from fm_client._retry import exchange, retry_after
 from fm_client._sources import resolve_settings
 from fm_client._wire import Attempt, Reply, Request, step
@@ -55,10 +56,10 @@ def status(code: int, **headers: str) -> Reply:
 def test_a_client_keeps_the_budgets_of_so_many_endpoints_and_forgets_the_oldest() -> None:
     """Names may come from its callers' callers."""
     ctx = context()
-    names = [f"ep-{number}" for number in range(MAX_BUDGETS + 5)]
+    names = [f"ep-{number}" for number in range(MOST + 5)]
     for name in names:
         assert drive(ctx, request(endpoint=name), OK)[0] is OK
-        assert list(ctx.budgets) == names[: len(ctx.budgets)] or len(ctx.budgets) == MAX_BUDGETS
+        assert list(ctx.budgets) == names[: len(ctx.budgets)] or len(ctx.budgets) == MOST
     assert list(ctx.budgets) == names[5:]
 
 
