@@ -28,11 +28,8 @@ class Target:
     url: httpcore.URL
     origin: httpcore.Origin
     netloc: bytes
-
-    @property
-    def key(self) -> str:
-        """Scheme, host and port, as text."""
-        return f"{self.origin.scheme.decode()}://{self.origin.host.decode()}:{self.origin.port}"
+    key: str
+    """Scheme, host and port, as text."""
 
 
 @functools.lru_cache(maxsize=512)
@@ -49,7 +46,8 @@ def target_of(address: str) -> Target:
         raise InvalidRequestError("the address names no host")
     if not all(0 < len(label) < 64 for label in origin.host.removesuffix(b".").split(b".")):
         raise InvalidRequestError("the address is malformed: a part of the host's name is empty or too long")
-    return Target(url, origin, address.split("/", 3)[2].encode())
+    key = f"{origin.scheme.decode()}://{origin.host.decode()}:{origin.port}"
+    return Target(url, origin, address.split("/", 3)[2].encode(), key)
 
 
 def wrong_in(headers: Mapping[str, str]) -> str | None:
