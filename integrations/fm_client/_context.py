@@ -51,7 +51,7 @@ class Context:
 
     def budget(self, endpoint: str) -> Budget:
         """The retry budget of an endpoint ("" is the control plane's)."""
-        return self.budgets.setdefault(endpoint, Budget())
+        return self.budgets.get(endpoint) or self.budgets.setdefault(endpoint, Budget())
 
     def request(
         self,

@@ -53,9 +53,14 @@ def target_of(address: str) -> Target:
 def wrong_in(headers: Mapping[str, str]) -> str | None:
     """What is wrong with `headers`, without any value: a bad one quoted by h11's own error would show the token."""
     for name in headers:
-        if not _NAME.fullmatch(name) or name.lower() in _OWN_HEADERS:
+        if not _can_be_set(name):
             return f"the header name {name[:60]!r} cannot be set"
     return wrong_value_in(headers)
+
+
+@functools.lru_cache(maxsize=256)
+def _can_be_set(name: str) -> bool:
+    return bool(_NAME.fullmatch(name)) and name.lower() not in _OWN_HEADERS
 
 
 def wrong_value_in(headers: Mapping[str, str]) -> str | None:

@@ -58,7 +58,9 @@ def negotiated(
     """`call(body)`, without the fields that `endpoint` refuses; returns its result and the fields left out."""
     strict = context.settings.strict_params
     refused = context.refused.setdefault(endpoint, set())
-    dropped = () if strict else tuple(name for name in (*DROPPABLE, TOGETHER) if name in refused and has(body, name))
+    dropped: tuple[str, ...] = ()
+    if refused and not strict:
+        dropped = tuple(name for name in (*DROPPABLE, TOGETHER) if name in refused and has(body, name))
     for name in dropped:
         body = without(body, name)
     while True:

@@ -133,9 +133,9 @@ class _Watch:
             _guarded(getattr(observer, event), *facts)
 
 
-def observed(call: ObservedCall, flow: Flow[T]) -> Flow[T]:
-    """`flow`, with all observers looking on; `flow` itself, if there are none."""
-    return _watched(call, flow) if _observers else flow
+def observed(asked: Callable[[], ObservedCall], flow: Flow[T]) -> Flow[T]:
+    """`flow`, with all observers looking on; `flow` itself, if there are none, who need not know what is asked."""
+    return _watched(asked(), flow) if _observers else flow
 
 
 @contextmanager
