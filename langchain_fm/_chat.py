@@ -153,9 +153,10 @@ class ChatFoundationModel(LanguageModel, BaseChatModel):
     def _call(
         self, stop: str | list[str] | None, given: Mapping[str, Any]
     ) -> tuple[str | list[str], builtins.dict[str, Any]]:
-        wanted = given.get("use_responses_api", self.use_responses_api)
-        api = {"api": "responses"} if wanted else {}
-        return super()._call(stop, {**api, **{k: v for k, v in given.items() if k != "use_responses_api"}})
+        params = {**given}
+        if params.pop("use_responses_api", self.use_responses_api):
+            params = {"api": "responses", **params}
+        return super()._call(stop, params)
 
     def _should_stream(self, *, async_api: bool, run_manager: Any = None, **kwargs: Any) -> bool:
         # Several answers are not streamed only because somebody listens; who calls `stream` is told so.

@@ -57,7 +57,7 @@ class Connection(BaseModel):
     """Repeats after the first attempt, 0 to 20 (default 2)."""
 
     _opened: tuple[tuple[Any, ...], Clients] | None = PrivateAttr(default=None)
-    """The clients, and what they were made of: one attribute, since pydantic takes long to find such."""
+    """The clients, and what they were made of. Read where pydantic keeps it, which takes long to find it by name."""
 
     def model_post_init(self, context: Any, /) -> None:
         """Keep LangChain's own hook: pydantic would put its own, for the private attributes, in front of it."""
@@ -81,11 +81,11 @@ class Connection(BaseModel):
         return self._open()[1]
 
     def _open(self) -> tuple[tuple[Any, ...], Clients]:
-        opened = self._opened
+        opened = (self.__pydantic_private__ or {}).get("_opened")
         wanted = (self.host, self.token, self.config_profile, self.client, self.timeout, self.max_retries)
         if opened is None or wanted != opened[0]:  # also after `model_copy(update=…)`
             opened = self._opened = wanted, self._connect()
-        return opened
+        return cast("tuple[tuple[Any, ...], Clients]", opened)
 
     def share_connections(self, other: Connection) -> None:
         """Use the clients of `other` if they are of the same workspace and settings."""
@@ -194,8 +194,9 @@ class LanguageModel(Connection):
     @property
     def _sampling(self) -> dict[str, Any]:
         """The constructor's request fields that are set."""
-        given = [(name, getattr(self, name)) for name in _request_fields(type(self))]
-        return {name: value for name, value in given if value is not None and value != []}
+        fields = self.__dict__
+        names = _request_fields(type(self))
+        return {name: value for name in names if (value := fields[name]) is not None and value != []}
 
     @property
     def _identifying_params(self) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from langchain_core import exceptions
@@ -50,16 +48,15 @@ _TABLE: tuple[tuple[type[FMError], str, bool], ...] = (
 _kinds: dict[type[FMError], type[FMError]] = {}
 
 
-@contextmanager
-def model_errors() -> Iterator[None]:
-    """Raise what the core raises as a class that is langchain-core's as well."""
-    try:
-        yield
-    except FMError as error:
-        twin = as_model_error(error)
-        if twin is error:
-            raise
-        raise twin.with_traceback(error.__traceback__) from error.__cause__
+class model_errors:  # noqa: N801 - it is used like a function
+    """Within: what the core raises is raised as a class that is langchain-core's as well."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, FMError) and (twin := as_model_error(error)) is not error:
+            raise twin.with_traceback(error.__traceback__) from error.__cause__
 
 
 def as_model_error(error: FMError) -> FMError:

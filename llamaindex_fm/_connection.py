@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 from llama_index.core.schema import BaseComponent
@@ -75,6 +75,13 @@ class Connected(BaseComponent):
             self._clients = client
         else:
             self._clients = Clients(client=client, host=self.host, token=token, profile=self.profile)
+
+    if not TYPE_CHECKING:  # a type checker would take any name for one that is there
+
+        def __getattr__(self, name: str) -> Any:
+            # pydantic takes long to find a private attribute, and each call reads several.
+            private = None if name.startswith("__") else self.__pydantic_private__
+            return private[name] if private and name in private else super().__getattr__(name)
 
     def close(self) -> None:
         """Close the sync half, for good: of a client that was given and of copies, too."""

@@ -37,8 +37,8 @@ class Known:
         return self._asked.get(name) or Facts(hosted.task if hosted else None, profile_for(name))
 
     def look(self, clients: Clients, names: Iterable[str]) -> None:
-        """Ask the endpoints that nothing is known of. A failure is not told here: the call itself will tell."""
-        for name in self._unknown(names):
+        """Ask `unknown` endpoints. A failure is not told here: the call itself will tell."""
+        for name in names:
             try:
                 found = clients.sync.endpoints.get(name, timeout=LOOK_SECONDS, max_retries=0)
             except FMError as error:
@@ -48,7 +48,7 @@ class Known:
 
     async def alook(self, clients: Clients, names: Iterable[str]) -> None:
         """The same, without blocking the event loop."""
-        for name in self._unknown(names):
+        for name in names:
             try:
                 found = await clients.aio.endpoints.get(name, timeout=LOOK_SECONDS, max_retries=0)
             except FMError as error:
@@ -56,7 +56,8 @@ class Known:
             else:
                 self._asked[name] = facts_of(found)
 
-    def _unknown(self, names: Iterable[str]) -> list[str]:
+    def unknown(self, names: Iterable[str]) -> list[str]:
+        """Those of the endpoints that nothing is known of, and that may be asked now."""
         if time.monotonic() < self._paused_until:
             return []
         return [name for name in names if name not in self._asked and catalog.get(name) is None]

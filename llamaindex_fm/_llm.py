@@ -19,7 +19,6 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
-from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.llms.loading import RECOGNIZED_LLMS
 from llama_index.core.tools import BaseTool
@@ -30,6 +29,7 @@ from ._answers import PARTIAL, as_chat, as_completion, chat_answer, completion_a
 from ._connection import Connected, one_name
 from ._endpoint import Facts, Known
 from ._messages import selections, to_prompt, to_wire, tool_choice_to_wire, tools_to_wire
+from ._reported import reported_as_chat, reported_as_completion
 from ._schema import JSONObject
 from ._streams import GrowingChat, GrowingCompletion, agrown, grown, same
 from ._structured import StructuredCalls
@@ -53,17 +53,7 @@ SAMPLING = (
     "user",
 )
 CHAT_ONLY = ("reasoning_effort", "thinking", "logprobs", "top_logprobs")
-F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
-
-
-def _reported_as_chat(function: F) -> F:
-    """LlamaIndex's decorator for events, which forgets the function's type."""
-    return cast(F, llm_chat_callback()(function))
-
-
-def _reported_as_completion(function: F) -> F:
-    return cast(F, llm_completion_callback()(function))
 
 
 class FoundationModelLLM(Connected, StructuredCalls):
@@ -128,38 +118,41 @@ class FoundationModelLLM(Connected, StructuredCalls):
     def metadata(self) -> LLMMetadata:
         """What LlamaIndex sizes its prompts by: from arguments, catalog and endpoint."""
         self._look()
-        return self._known_metadata()
+        return LLMMetadata(**self._known_metadata())
 
     async def aload_metadata(self) -> LLMMetadata:
         """`metadata`, awaited: once this is done, an agent in the same event loop is not held up by asking."""
         await self._alook()
-        return self._known_metadata()
+        return LLMMetadata(**self._known_metadata())
 
     def to_payload(self) -> dict[str, Any]:
         """What events say of this LLM, as far as it is known by now: no secret, no address."""
-        sampling = {name: getattr(self, name) for name in SAMPLING if getattr(self, name) is not None}
-        known = {"class_name": self.class_name(), **self._known_metadata().model_dump()}
-        return {**known, "model": self._names[0], "temperature": self.temperature, **sampling}
+        known = {"class_name": self.class_name(), **self._known_metadata()}
+        return {**known, "model": self._names[0], "temperature": self.temperature, **self._set(SAMPLING)}
 
-    def _known_metadata(self) -> LLMMetadata:
+    def _known_metadata(self) -> JSONObject:
+        """The fields of `metadata`, as far as they are known by now."""
         facts = self._facts
         chats = self._chats_by(facts)
-        return LLMMetadata(
-            context_window=self.context_window or _window(facts, chats),
-            num_output=self.max_tokens or facts[0].profile.get("default_max_tokens") or UNKNOWN_NUM_OUTPUT,
-            is_chat_model=chats,
-            is_function_calling_model=self._calls_tools_by(facts),
-            model_name=self._names[0],
-            system_role=MessageRole.SYSTEM,
-        )
+        return {
+            "context_window": self.context_window or _window(facts, chats),
+            "num_output": self.max_tokens or facts[0].profile.get("default_max_tokens") or UNKNOWN_NUM_OUTPUT,
+            "is_chat_model": chats,
+            "is_function_calling_model": self._calls_tools_by(facts),
+            "model_name": self._names[0],
+            "system_role": MessageRole.SYSTEM,
+        }
 
     def _look(self) -> None:
-        if self.task is None:
-            self._known.look(self._clients, self._names)
+        if unknown := self._unknown():
+            self._known.look(self._clients, unknown)
 
     async def _alook(self) -> None:
-        if self.task is None:
-            await self._known.alook(self._clients, self._names)
+        if unknown := self._unknown():
+            await self._known.alook(self._clients, unknown)
+
+    def _unknown(self) -> list[str]:
+        return self._known.unknown(self._names) if self.task is None else []
 
     @property
     def _names(self) -> list[str]:
@@ -167,7 +160,7 @@ class FoundationModelLLM(Connected, StructuredCalls):
 
     @property
     def _facts(self) -> list[Facts]:
-        known = self._known  # once: pydantic takes long to find private attributes
+        known = self._known
         return [known.of(name) for name in self._names]
 
     @property
@@ -201,13 +194,13 @@ class FoundationModelLLM(Connected, StructuredCalls):
 
     # The eight calls: the decorated ones report, the private ones ask
 
-    @_reported_as_chat
+    @reported_as_chat
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """The whole answer to a chat."""
         self._look()
         return self._chat(messages, kwargs) if self._chats else as_chat(self._complete(self._prompt(messages), kwargs))
 
-    @_reported_as_chat
+    @reported_as_chat
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """The whole answer to a chat."""
         await self._alook()
@@ -215,7 +208,7 @@ class FoundationModelLLM(Connected, StructuredCalls):
             return await self._achat(messages, kwargs)
         return as_chat(await self._acomplete(self._prompt(messages), kwargs))
 
-    @_reported_as_chat
+    @reported_as_chat
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """The answer as it grows; the last item is the whole one, with the usage."""
         self._look()
@@ -223,7 +216,7 @@ class FoundationModelLLM(Connected, StructuredCalls):
             return self._stream_chat(messages, kwargs, same)
         return self._stream_complete(self._prompt(messages), kwargs, as_chat)
 
-    @_reported_as_chat
+    @reported_as_chat
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """The answer as it grows; the last item is the whole one, with the usage."""
         await self._alook()
@@ -231,14 +224,14 @@ class FoundationModelLLM(Connected, StructuredCalls):
             return self._astream_chat(messages, kwargs, same)
         return self._astream_complete(self._prompt(messages), kwargs, as_chat)
 
-    @_reported_as_completion
+    @reported_as_completion
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """The whole answer to a prompt: a chat endpoint gets it as one user message."""
         self._look()
         prompt = self._formatted(prompt, formatted)
         return as_completion(self._chat(_said(prompt), kwargs)) if self._chats else self._complete(prompt, kwargs)
 
-    @_reported_as_completion
+    @reported_as_completion
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """The whole answer to a prompt: a chat endpoint gets it as one user message."""
         await self._alook()
@@ -247,7 +240,7 @@ class FoundationModelLLM(Connected, StructuredCalls):
             return as_completion(await self._achat(_said(prompt), kwargs))
         return await self._acomplete(prompt, kwargs)
 
-    @_reported_as_completion
+    @reported_as_completion
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """The answer to a prompt as it grows; the last item is the whole one, with the usage."""
         self._look()
@@ -256,7 +249,7 @@ class FoundationModelLLM(Connected, StructuredCalls):
             return self._stream_chat(_said(prompt), kwargs, as_completion)
         return self._stream_complete(prompt, kwargs, same)
 
-    @_reported_as_completion
+    @reported_as_completion
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         """The answer to a prompt as it grows; the last item is the whole one, with the usage."""
         await self._alook()
@@ -307,7 +300,12 @@ class FoundationModelLLM(Connected, StructuredCalls):
         return agrown(chunks, GrowingCompletion(), shape)
 
     def _params(self, names: Sequence[str], kwargs: dict[str, Any]) -> Any:
-        return self._merged({name: getattr(self, name) for name in names}, kwargs)
+        return self._merged(self._set(names), kwargs)
+
+    def _set(self, names: Sequence[str]) -> dict[str, Any]:
+        """Those of the fields that have a value."""
+        fields = self.__dict__
+        return {name: value for name in names if (value := fields[name]) is not None}
 
     def _chat_params(self, kwargs: dict[str, Any]) -> tuple[bool, Any]:
         """Whether only one tool call is wanted, and the arguments for the core."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -30,7 +30,9 @@ from ._schema import JSONObject, flat
 
 TOOL_CALLS = "tool_calls"
 """Key of `additional_kwargs` where LlamaIndex's own programs look for calls, besides the blocks."""
-_ROLES = {MessageRole.CHATBOT: "assistant", MessageRole.MODEL: "assistant"}
+_ROLES = {role: role.value for role in MessageRole} | dict.fromkeys(
+    (MessageRole.CHATBOT, MessageRole.MODEL), "assistant"
+)
 _REASONING = ("reasoning", "thinking", "redacted_thinking")
 _PARTS: Mapping[type, Callable[[Any], JSONObject]] = {
     TextBlock: lambda block: {"type": "text", "text": block.text},
@@ -46,7 +48,7 @@ def to_wire(messages: Sequence[ChatMessage]) -> list[JSONObject]:
 
 
 def _message(message: ChatMessage) -> JSONObject:
-    role = _ROLES.get(message.role, message.role.value)
+    role = _ROLES[message.role]
     extra = message.additional_kwargs
     sent: JSONObject = {"role": role, "content": _content(message.blocks, role)}
     if role == "assistant" and (calls := _sent_calls(message)):
@@ -59,7 +61,9 @@ def _message(message: ChatMessage) -> JSONObject:
     return sent
 
 
-def _content(blocks: Iterable[Any], role: str) -> str | list[JSONObject]:
+def _content(blocks: Sequence[Any], role: str) -> str | list[JSONObject]:
+    if len(blocks) == 1 and type(blocks[0]) is TextBlock:  # as most messages are
+        return blocks[0].text
     parts: list[JSONObject] = []
     for block in blocks:
         _add(parts, block, role)

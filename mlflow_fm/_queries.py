@@ -61,13 +61,14 @@ def one_endpoint(deployment_name: str | None, endpoint: Endpoints | None) -> End
 
 def answer(response: ChatResponse | CompletionResponse | EmbeddingResponse) -> Result:
     """An answer in the service's own form."""
-    return Result.of(embeddings(response) if isinstance(response, EmbeddingResponse) else response.to_dict())
+    return embeddings(response) if isinstance(response, EmbeddingResponse) else Result.of(response.to_dict())
 
 
-def embeddings(response: EmbeddingResponse) -> JSONObject:
+def embeddings(response: EmbeddingResponse) -> Result:
     """Vectors as the service sends them, for any number of texts, with the usage of all requests together."""
-    data = [{"object": "embedding", "index": i, "embedding": v} for i, v in enumerate(response.vectors)]
-    return {"object": "list", "data": data, "model": response.model, "usage": response.usage.to_dict()}
+    data = [Result(object="embedding", index=i, embedding=vector) for i, vector in enumerate(response.vectors)]
+    usage = Result.of(response.usage.to_dict())
+    return Result(object="list", data=data, model=response.model, usage=usage)
 
 
 def results(chunks: Generator[Any, None, None]) -> Generator[Result, None, None]:

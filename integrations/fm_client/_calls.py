@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -83,32 +84,34 @@ class _Call:
 def chat(context: Context, model: Models, messages: Messages, params: Mapping[str, Any]) -> Flow[ChatResponse]:
     """The flow of a whole chat answer. Bad arguments raise at once."""
     call = _Call.of(context, model, chat_body(messages, params), params, stream=False)
-    return observed(call.asked("chat"), _whole(call, _chat_parser(call)), call.looks)
+    return observed(partial(call.asked, "chat"), _whole(call, _chat_parser(call)), call.looks)
 
 
 def complete(context: Context, model: Models, prompt: Any, params: Mapping[str, Any]) -> Flow[CompletionResponse]:
     """The flow of a whole completion. Bad arguments raise at once."""
     call = _Call.of(context, model, completion_body(prompt, params), params, stream=False)
-    return observed(call.asked("complete"), _whole(call, completion_response), call.looks)
+    return observed(partial(call.asked, "complete"), _whole(call, completion_response), call.looks)
 
 
 def stream_chat(context: Context, model: Models, messages: Messages, params: Mapping[str, Any]) -> Flow[None]:
     """The flow of a streamed chat answer. Bad arguments raise at once."""
     call = _Call.of(context, model, {**chat_body(messages, params), "stream": True}, params, stream=True)
-    return observed(call.asked("chat"), _streamed(call, ChatChunk), call.looks)
+    return observed(partial(call.asked, "chat"), _streamed(call, ChatChunk), call.looks)
 
 
 def stream_complete(context: Context, model: Models, prompt: Any, params: Mapping[str, Any]) -> Flow[None]:
     """The flow of a streamed completion. Bad arguments raise at once."""
     call = _Call.of(context, model, {**completion_body(prompt, params), "stream": True}, params, stream=True)
-    return observed(call.asked("complete"), _streamed(call, CompletionChunk), call.looks)
+    return observed(partial(call.asked, "complete"), _streamed(call, CompletionChunk), call.looks)
 
 
 def endpoint_names(model: Models) -> tuple[str, ...]:
     """The endpoints to try, in order."""
+    if isinstance(model, str):
+        return (check_endpoint_name(model),)
     if isinstance(model, (bytes, Mapping)) or not isinstance(model, (Iterable, NoneType)):
         raise InvalidRequestError(f"model must be an endpoint's name or a list of such, not a {type(model).__name__}")
-    names = (model,) if isinstance(model, str) else tuple(model or ())
+    names = tuple(model or ())
     if not names:
         raise InvalidRequestError("model is empty: name an endpoint, or several to fall back on")
     return tuple(check_endpoint_name(name) for name in names)

@@ -47,6 +47,8 @@ class Context:
     budgets: dict[str, Budget] = field(default_factory=dict)
     refused: dict[str, set[str]] = field(default_factory=dict)
     """Endpoint -> optional fields that it answered with 400."""
+    packing: dict[str, bool] = field(default_factory=dict)
+    """Endpoint -> whether it was found to take a request for base64, which nobody but us had wished for."""
     batch_limits: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Endpoint -> texts that it was found to take in one request, and until when that is believed."""
 

@@ -28,11 +28,8 @@ class Target:
     url: httpcore.URL
     origin: httpcore.Origin
     netloc: bytes
-
-    @property
-    def key(self) -> str:
-        """Scheme, host and port, as text."""
-        return f"{self.origin.scheme.decode()}://{self.origin.host.decode()}:{self.origin.port}"
+    key: str
+    """Scheme, host and port, as text."""
 
 
 @functools.lru_cache(maxsize=512)
@@ -49,15 +46,21 @@ def target_of(address: str) -> Target:
         raise InvalidRequestError("the address names no host")
     if not all(0 < len(label) < 64 for label in origin.host.removesuffix(b".").split(b".")):
         raise InvalidRequestError("the address is malformed: a part of the host's name is empty or too long")
-    return Target(url, origin, address.split("/", 3)[2].encode())
+    key = f"{origin.scheme.decode()}://{origin.host.decode()}:{origin.port}"
+    return Target(url, origin, address.split("/", 3)[2].encode(), key)
 
 
 def wrong_in(headers: Mapping[str, str]) -> str | None:
     """What is wrong with `headers`, without any value: a bad one quoted by h11's own error would show the token."""
     for name in headers:
-        if not _NAME.fullmatch(name) or name.lower() in _OWN_HEADERS:
+        if not _can_be_set(name):
             return f"the header name {name[:60]!r} cannot be set"
     return wrong_value_in(headers)
+
+
+@functools.lru_cache(maxsize=256)
+def _can_be_set(name: str) -> bool:
+    return bool(_NAME.fullmatch(name)) and name.lower() not in _OWN_HEADERS
 
 
 def wrong_value_in(headers: Mapping[str, str]) -> str | None:

@@ -20,6 +20,10 @@ READ_BYTES = 64 * 1024
 MAX_HEAD_BYTES = 100 * 1024
 """Of status and headers of an answer."""
 
+_ANY_REQUEST = h11.Request(method=b"POST", target=b"/", headers=[(b"Host", b"-")])
+"""What h11 is told of each request, whose own head is checked in `_heads`: an answer is read alike whatever was asked,
+but for HEAD and CONNECT, which nobody here sends."""
+
 W = TypeVar("W", Wire, AsyncWire)
 C = TypeVar("C", "Http1", "AsyncHttp1")
 S = TypeVar("S", Generator[bytes, None, None], AsyncGenerator[bytes, None])
@@ -60,6 +64,7 @@ class _Line(Generic[W]):
         self._host = origin.core.host.decode("ascii")
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
         self._connected = self._idle = False
+        self._await_answer()
 
     def is_available(self) -> bool:
         """Whether it has served, and waits for the next request."""
@@ -74,15 +79,23 @@ class _Line(Generic[W]):
         over = self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
         if over and not self._h11.trailing_data[0]:
             self._h11.start_next_cycle()
+            self._await_answer()
             self._idle = True
         return self._idle
 
+    def _await_answer(self) -> None:
+        """Have h11 ready for the next answer before its request is due, which then goes out without delay."""
+        self._h11.send(_ANY_REQUEST)
+        self._h11.send(h11.EndOfMessage())
+        self._ready = True
+
     def _sent(self, request: httpcore.Request) -> bytes:
-        self._idle = False
-        send = self._h11.send
-        head = send(h11.Request(method=request.method, target=request.url.target, headers=request.headers))
-        body = send(h11.Data(data=b"".join(cast("Iterable[bytes]", request.stream))))
-        return (head or b"") + (body or b"") + (send(h11.EndOfMessage()) or b"")
+        if not self._ready:  # h11 would refuse it, too, if it were told of this one
+            raise httpcore.ConnectionNotAvailable("another request is under way")
+        self._ready = self._idle = False
+        head = b"%b %b HTTP/1.1\r\n" % (request.method, request.url.target)
+        lines: list[bytes] = [b"%b: %b\r\n" % (name, value) for name, value in request.headers]
+        return b"".join([head, *lines, b"\r\n", *cast("Iterable[bytes]", request.stream)])
 
     def _receive(self, data: bytes) -> None:
         if not data and self._h11.their_state is h11.SEND_RESPONSE:

@@ -174,9 +174,12 @@ class _Watch:
             _guarded(getattr(observer, event), *facts)
 
 
-def observed(call: ObservedCall, flow: Flow[T], looks: Callable[[], Looks] | None = None) -> Flow[T]:
-    """`flow`, with all observers looking on; `flow` itself, if there are none. `looks` are for who asks for them."""
-    return _watched(call, flow, looks) if _onlookers else flow
+def observed(asked: Callable[[], ObservedCall], flow: Flow[T], looks: Callable[[], Looks] | None = None) -> Flow[T]:
+    """`flow`, with all observers looking on; `flow` itself, if there are none, who need not know what is asked.
+
+    `looks` are for who wants to know whose models answer.
+    """
+    return _watched(asked(), flow, looks) if _onlookers else flow
 
 
 @contextmanager

@@ -60,6 +60,8 @@ class ModelProfile(TypedDict, total=False):
     embed_batch_limit: int
     """Most texts of one request that a third party saw accepted on the free edition, where 429 said no to twice as
     many. The service documents no limit, and larger workspaces take more: a hint for the size after a refusal."""
+    takes_base64: bool
+    """Whether a request for embeddings may ask for base64 (`encoding_format`)."""
     query_instruction: str
     """Text for the field `instruction` when a *query* is embedded for retrieval; documents are embedded without."""
 
@@ -71,7 +73,13 @@ DEFAULT: ModelProfile = {"family": "default", "sends_usage": "on_request"}
 # one of 2024 has usage on every chunk; and routes to models hosted there were seen to answer 400 to stream_options.
 _HOSTED_CHAT: ModelProfile = {"supports_tools": True, "supports_strict_tools": False, "sends_usage": "every_chunk"}
 _HOSTED_UNKNOWN: ModelProfile = {**DEFAULT, "sends_usage": "every_chunk"}
-_EMBEDDING: ModelProfile = {"supports_tools": False, "supports_images": False, "supports_reasoning": False}
+# The service's page on querying embedding models (2026) uses OpenAI's client, which asks for base64 unasked.
+_EMBEDDING: ModelProfile = {
+    "supports_tools": False,
+    "supports_images": False,
+    "supports_reasoning": False,
+    "takes_base64": True,
+}
 
 FAMILIES: Mapping[str, ModelProfile] = {
     "default": DEFAULT,

@@ -78,7 +78,8 @@ class EmbedParams(CallOptions, total=False):
     """Sent with every text, for models that want one for queries."""
     dimensions: int | None
     encoding_format: str | None
-    """"base64": vectors as little-endian float32, quicker to read; left out again where a route refuses it."""
+    """"base64": vectors as little-endian float32, quicker to read; left out again where a route refuses it. Asked for
+    unasked of hosted models, and of external ones that are known here to be OpenAI's; "float" asks for numbers."""
     normalize: bool
     """Scale each vector to length 1, on this side."""
     batch_size: int | None

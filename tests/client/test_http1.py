@@ -7,13 +7,18 @@ import itertools
 import time
 from typing import Any
 
+import h11
 import httpcore
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fm_client._failures import FAILURES
+from fm_client._heads import target_of
+from fm_client._http import _core_request
 from fm_client._http1 import AsyncHttp1, Http1
 from fm_client._network import AsyncWire, Origin, Wire
+from fm_client._wire import Request
 
 ORIGIN = httpcore.Origin(b"http", b"host.test", 80)
 STATUS = st.sampled_from(
@@ -159,3 +164,38 @@ def test_an_answer_is_read_as_httpcore_reads_it(pieces: list[bytes]) -> None:
     assert may or not may_serve
     assert ours_async(pieces) == [*said, may_serve]
     assert not isinstance(said[-1], str) or said[-1] in FAILURES
+
+
+OVER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+def test_a_second_request_is_sent_only_after_the_first_is_over() -> None:
+    wire = Wire(time.monotonic)
+    wire._stream = httpcore.MockStream([OVER, OVER, b""])
+    line = Http1(Origin("k", ORIGIN), wire)
+    line._connected = True
+    answer = line.handle_request(request())
+    with pytest.raises(httpcore.ConnectionNotAvailable):
+        line.handle_request(request())
+    assert [*answer.stream] == [b"ok"]
+    with pytest.raises(httpcore.ConnectionNotAvailable):
+        line.handle_request(request())
+    answer.close()
+    assert [*line.handle_request(request()).stream] == [b"ok"]
+
+
+def by_h11(sent: httpcore.Request) -> bytes:
+    """`sent` as h11 would write it, which checks each part of it."""
+    line = h11.Connection(h11.CLIENT)
+    body = b"".join(sent.stream)
+    head = line.send(h11.Request(method=sent.method, target=sent.url.target, headers=sent.headers))
+    return b"".join(filter(None, [head, line.send(h11.Data(data=body)), line.send(h11.EndOfMessage())]))
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("body", [None, b"", b"{}", b"x" * 300_000])
+def test_a_request_goes_out_as_h11_would_write_it(method: str, body: bytes | None) -> None:
+    """It is written here, and h11 is told of another one; what is fit to be sent is decided in `_heads`."""
+    asked = Request(method, "https://host.test:8443/a/b?c=%20d", {"authorization": "Bearer x", "x-note": "a  b"}, body)
+    sent = _core_request(asked, target_of(asked.url))
+    assert Http1(Origin("k", ORIGIN), Wire(time.monotonic))._sent(sent) == by_h11(sent)

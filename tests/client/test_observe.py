@@ -261,7 +261,7 @@ def test_one_function_that_looks_on_twice_is_stopped_once_for_each(fm: Any, serv
 
 def test_while_nobody_looks_on_the_flow_is_the_very_same(fm: Any) -> None:
     flow = stream_chat(fm.client._context, "ep", "Hi", {})
-    assert observed(ObservedCall("chat", ("ep",), {}), flow) is flow
+    assert observed(lambda: ObservedCall("chat", ("ep",), {}), flow) is flow
     assert "_streamed" == flow.__name__
 
 

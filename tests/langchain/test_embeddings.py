@@ -39,7 +39,7 @@ def test_vectors_are_scaled_on_request(embeddings: Any, server: Any, drive: Any)
 def test_fields_are_sent(embeddings: Any, server: Any, sent: Any, drive: Any) -> None:
     server.script(GTE, reply(200, vectors([[1.0]])))
     drive(embeddings(dimensions=1, extra_body={"usage_context": {"team": "a"}})).embed_documents(["a"])
-    assert sent() == {"input": ["a"], "dimensions": 1, "usage_context": {"team": "a"}}
+    assert sent() == {"input": ["a"], "encoding_format": "base64", "dimensions": 1, "usage_context": {"team": "a"}}
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,13 @@ def test_queries_and_documents_have_fields_of_their_own(embeddings: Any, server:
     """Cohere's models, for instance, refuse texts that do not say which of the two they are."""
     server.script(GTE, reply(200, vectors([[1.0]])))
     kinds = {f"{name}_params": {"input_type": f"search_{name}"} for name in ("query", "documents")}
-    driven = drive(embeddings(extra_body={"truncate": "END", "input_type": "x"}, **kinds))
+    both = {"truncate": "END", "encoding_format": "float"}
+    driven = drive(embeddings(extra_body={**both, "input_type": "x"}, **kinds))
 
     driven.embed_query("a")
-    assert sent() == {"input": ["a"], "truncate": "END", "input_type": "search_query"}
+    assert sent() == {"input": ["a"], **both, "input_type": "search_query"}
     driven.embed_documents(["a"])
-    assert sent() == {"input": ["a"], "truncate": "END", "input_type": "search_documents"}
+    assert sent() == {"input": ["a"], **both, "input_type": "search_documents"}
 
 
 def test_progress_is_shown_on_request(

@@ -119,7 +119,7 @@ def test_several_queries_are_one_request(caller: Any, server: FaultServer, scrip
     model = scripted_embed("databricks-bge-large-en", vectors=[[1.0, 2.0], [3.0, 6.0]])
     assert caller.run(model, "get_agg_embedding_from_queries", ["a", "b"]) == [2.0, 4.0]
     assert caller.run(model, "get_agg_embedding_from_queries", ["a", "b"], lambda vectors: vectors[1]) == [3.0, 6.0]
-    assert bodies(server) == [{"input": ["a", "b"], "instruction": BGE_QUERY}] * 2
+    assert bodies(server) == [{"input": ["a", "b"], "encoding_format": "base64", "instruction": BGE_QUERY}] * 2
 
 
 def test_several_queries_are_cached_as_queries(caller: Any, server: FaultServer, scripted_embed: Embed) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 from collections.abc import Callable
 from typing import Any
@@ -341,6 +342,17 @@ def test_each_call_is_reported_once(
     ]
     assert counter.total_llm_token_count == last.additional_kwargs["total_tokens"]
     assert len(counter.llm_token_counts) == 1
+
+
+@pytest.mark.parametrize("prefix", ["", "a"])
+@pytest.mark.parametrize("name", [name for name, _ in CALLS])
+def test_the_signature_that_llama_index_reads_in_each_call_is_there_and_right(prefix: str, name: str) -> None:
+    function = inspect.unwrap(getattr(FoundationModelLLM, prefix + name), stop=lambda f: "__signature__" in vars(f))
+    known = vars(function).pop("__signature__")
+    try:
+        assert known == inspect.signature(function)
+    finally:
+        function.__signature__ = known
 
 
 def test_a_failed_call_is_reported_as_ended(caller: Any, scripted: Scripted) -> None:
