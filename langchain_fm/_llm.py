@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
-from contextvars import copy_context
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
 from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -13,7 +14,7 @@ from langchain_core.language_models import BaseLLM
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from langchain_core.runnables.config import ContextThreadPoolExecutor
-from pydantic import PrivateAttr, model_validator
+from pydantic import model_validator
 
 from fm_client import CompletionChunk, CompletionResponse, Route
 
@@ -24,6 +25,9 @@ from ._errors import model_errors
 _Answer = tuple[CompletionResponse, Route | None]
 _BESIDE = frozenset({"stop", "callbacks", "tags", "metadata", "run_name", "run_id", "timeout", "max_retries"})
 """Arguments of a call on which no answer depends, or which LangChain's cache key has already."""
+
+_ASKED: ContextVar[tuple[object, Mapping[str, Any]]] = ContextVar("fm_asked", default=(None, {}))
+"""Which model is being called, and what the call says. No copy of the model is called: it may keep count of calls."""
 
 
 class FoundationModelLLM(LanguageModel, BaseLLM):
@@ -36,8 +40,6 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
     """
 
     model_config = CONFIG
-
-    _asked: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _set_fm_version(self) -> Self:
@@ -53,28 +55,34 @@ class FoundationModelLLM(LanguageModel, BaseLLM):
         # LangChain's cache key is made of these, and there a call's `stop`, None included, hides the constructor's.
         return {**super()._identifying_params, **self._target, "own_stop": self.stop, **self._asked}
 
+    @property
+    def _asked(self) -> Mapping[str, Any]:
+        model, asked = _ASKED.get()
+        return asked if model is self else {}
+
     def generate(self, prompts: list[str], *args: Any, **kwargs: Any) -> LLMResult:
         """LangChain's own; what callbacks set in the context for several prompts ends with the call."""
         # They begin and end in the same order, so that a tracer which restores the context before each of them
         # (MLflow's) would leave the span of one active, and what comes after would be lost.
-        generate = super(FoundationModelLLM, self._for(kwargs)).generate
-        if len(prompts) > 1:
-            return copy_context().run(generate, prompts, *args, **kwargs)
-        return generate(prompts, *args, **kwargs)
+        with self._asking(kwargs):
+            if len(prompts) > 1:
+                return copy_context().run(super().generate, prompts, *args, **kwargs)
+            return super().generate(prompts, *args, **kwargs)
 
     async def agenerate(self, prompts: list[str], *args: Any, **kwargs: Any) -> LLMResult:
         """`generate`, awaited."""
-        return await super(FoundationModelLLM, self._for(kwargs)).agenerate(prompts, *args, **kwargs)
+        with self._asking(kwargs):
+            return await super().agenerate(prompts, *args, **kwargs)
 
-    def _for(self, given: Mapping[str, Any]) -> Self:
-        """The model that answers a call: one whose cache key tells what the call says, which LangChain's leaves out."""
+    @contextmanager
+    def _asking(self, given: Mapping[str, Any]) -> Iterator[None]:
+        """Have the cache key tell, in here, what a call says, which LangChain's leaves out."""
         asked = {f"call_{name}": value for name, value in given.items() if name not in _BESIDE}
-        if not asked:
-            return self
-        self.clients  # noqa: B018  # opened for both
-        model = self.model_copy()
-        model._asked = asked
-        return model
+        before = _ASKED.set((self, asked))
+        try:
+            yield
+        finally:
+            _ASKED.reset(before)
 
     def _generate(
         self,

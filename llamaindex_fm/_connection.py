@@ -34,6 +34,8 @@ ANSWERED = {
     "api_version": "leave it out: the service has none",
 }
 """Arguments of other adapters for which there is no other name, and what to do about them."""
+READ_OFTEN = ("_clients", "_known")
+"""Our private attributes that each call reads, some of them several times."""
 SHARED_BY_COPIES = ("callback_manager", "rate_limiter", "embeddings_cache")
 """Fields that may hold locks: a deep copy has the same ones, as it has the same connections."""
 
@@ -79,8 +81,9 @@ class Connected(BaseComponent):
     if not TYPE_CHECKING:  # a type checker would take any name for one that is there
 
         def __getattr__(self, name: str) -> Any:
-            # pydantic takes long to find a private attribute, and each call reads several.
-            private = None if name.startswith("__") else self.__pydantic_private__
+            # pydantic takes long to find a private attribute. Those of a subclass are left to it: a function as a
+            # default becomes a method there.
+            private = self.__pydantic_private__ if name in READ_OFTEN else None
             return private[name] if private and name in private else super().__getattr__(name)
 
     def close(self) -> None:

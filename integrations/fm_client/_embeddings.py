@@ -161,18 +161,19 @@ class EmbedJob:
     def _packed(self, body: JSONObject, ask: Callable[[JSONObject], Flow[T]]) -> Flow[T]:
         """`ask` for base64, which says the same in a third of the bytes; no call fails because of a wish of ours."""
         known = self._context.packing
-        packs = known.get(self._endpoint, True)
+        found = known.get(self._endpoint)  # other batches may find something else meanwhile
+        packs = found is not False
         if packs:
             try:
                 answer = yield from ask({**body, FORM: "base64"})
             except (BadRequestError, UnprocessableEntityError) as error:
-                if self._endpoint in known or isinstance(error, ContextLengthError):
+                if isinstance(error, ContextLengthError) or (found and FORM not in error.message):
                     raise
                 packs = False
         if not packs:
             answer = yield from ask(body)  # raises what is wrong with `body` itself
         make_room(known, self._endpoint)
-        known[self._endpoint] = packs
+        known[self._endpoint] = packs and known.get(self._endpoint, True)
         return answer
 
     def _send(self, body: JSONObject, start: int, count: int, retries: int | None) -> Flow[Batch]:

@@ -17,7 +17,8 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"(?:[!-~\xa0-\xff](?:[ -~\t\xa0-\xff]*[!-~\xa0-\xff])?)?")
-_URL = re.compile(r"https?://[!-~]+")
+_URL = re.compile(r"https?://([!\"$-.0->A-~]*)(?:[/?#][!-~]*)?")
+"""Its group goes into the Host header: what stands before any of / ? #, without an @."""
 _OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "accept-encoding", "connection"})
 
 
@@ -35,7 +36,7 @@ class Target:
 @functools.lru_cache(maxsize=512)
 def target_of(address: str) -> Target:
     """`address` parsed, or an InvalidRequestError."""
-    if not _URL.fullmatch(address) or "@" in address.split("/", 3)[2]:
+    if (parts := _URL.fullmatch(address)) is None:
         raise InvalidRequestError("the address must be http(s)://host/path, in ASCII and without a user")
     try:
         url = httpcore.URL(address)
@@ -47,7 +48,7 @@ def target_of(address: str) -> Target:
     if not all(0 < len(label) < 64 for label in origin.host.removesuffix(b".").split(b".")):
         raise InvalidRequestError("the address is malformed: a part of the host's name is empty or too long")
     key = f"{origin.scheme.decode()}://{origin.host.decode()}:{origin.port}"
-    return Target(url, origin, address.split("/", 3)[2].encode(), key)
+    return Target(url, origin, parts[1].encode(), key)
 
 
 def wrong_in(headers: Mapping[str, str]) -> str | None:

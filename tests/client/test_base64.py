@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import threading
 from array import array
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fault_server import FaultServer, embeddings, reply
+from fault_server import Connection, FaultServer, embeddings, reply
+from timing import SOON
 
 from fm_client import BadRequestError, Client, ContextLengthError, UnprocessableEntityError
 
@@ -103,6 +105,37 @@ def test_where_it_was_taken_once_a_request_that_is_wrong_is_sent_once(
     with pytest.raises(BadRequestError, match="too strange"):
         fm.embed(GTE, ["a"])
     assert ["base64", "base64"] == asked(server)
+
+
+def test_what_another_batch_has_found_meanwhile_fails_no_call(connect: Callable[..., Any], server: FaultServer) -> None:
+    """Two are asked for base64 at once; the second is refused when the first has got its numbers already."""
+    told = threading.Event()
+
+    def numbers(connection: Connection) -> bool:
+        stays = reply(200, embeddings([[1.0]]))(connection)
+        told.set()
+        return stays
+
+    def late(connection: Connection) -> bool:
+        told.wait(SOON)
+        connection.wait(0.1)
+        return reply(422, "no")(connection)
+
+    server.script(GTE, late, reply(422, "no"), numbers)
+    assert [[1.0], [1.0]] == connect(server.host).embed(GTE, ["a", "b"], batch_size=1).vectors
+    assert ["base64", "base64", None, None] == asked(server)
+
+
+def test_where_it_was_taken_once_and_is_refused_by_name_later_it_is_left_out(
+    connect: Callable[..., Any], server: FaultServer
+) -> None:
+    """An endpoint may be given another model."""
+    packed, numbers = reply(200, embeddings([PACKED])), reply(200, embeddings([[1.0]]))
+    server.script(GTE, packed, reply(400, VALUES), numbers)
+    fm = connect(server.host)
+    for _ in range(3):
+        fm.embed(GTE, ["a"])
+    assert ["base64", "base64", None, None] == asked(server)
 
 
 def test_a_text_that_is_too_long_is_not_sent_twice(connect: Callable[..., Any], server: FaultServer) -> None:

@@ -152,3 +152,18 @@ def test_context_variables_reach_the_calls_of_all_prompts(llm: Any, server: Any,
     drive(llm()).invoke("c")
     stop()
     assert ["kept"] * 3 == found
+
+
+def test_a_subclass_may_keep_count_of_its_calls(server: Any, keep: Any, drive: Any) -> None:
+    class Counting(FoundationModelLLM):
+        calls: int = 0
+
+        def dict(self, **kwargs: Any) -> Any:
+            self.calls += 1
+            return super().dict(**kwargs)
+
+    server.script("c", reply(200, completion("x")))
+    llm = keep(Counting(model="c", host=server.host, token="token-for-tests"))
+    drive(llm).invoke("a", max_tokens=1)
+    assert llm.calls > 0
+    assert not [name for name in llm._identifying_params if name.startswith("call_")]

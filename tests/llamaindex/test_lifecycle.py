@@ -16,7 +16,7 @@ from llama_index.core import Settings
 from llama_index.core.embeddings.loading import load_embed_model
 from llama_index.core.llms.loading import load_llm
 from llama_index.core.rate_limiter import TokenBucketRateLimiter
-from pydantic import create_model
+from pydantic import PrivateAttr, create_model
 
 from fm_client import AsyncClient, Client, Clients, ConfigurationError, Timeout
 from llamaindex_fm import FoundationModelEmbedding, FoundationModelLLM
@@ -191,3 +191,36 @@ async def test_the_async_half_closes_by_event_loop(server: FaultServer) -> None:
     await llm.aclose()
     with pytest.raises(ConfigurationError, match="closed"):
         await llm.acomplete("hello")
+
+
+def shout(llm: FoundationModelLLM, text: str) -> str:
+    return f"{llm.model}: {text.upper()}"
+
+
+class Louder(FoundationModelLLM):
+    """What somebody makes of ours."""
+
+    _volume: int = PrivateAttr(default=1)
+    _shout: Any = PrivateAttr(default=shout)
+
+
+def same(llm: Any) -> Any:
+    return llm
+
+
+def repickled(llm: Any) -> Any:
+    return pickle.loads(pickle.dumps(llm))  # noqa: S301 - our own
+
+
+@pytest.mark.parametrize("moved", [same, copy.deepcopy, repickled])
+def test_a_subclass_has_private_attributes_as_pydantic_keeps_them(
+    server: FaultServer, keep: Any, monkeypatch: pytest.MonkeyPatch, moved: Any
+) -> None:
+    """A function becomes a method there."""
+    monkeypatch.setenv("DATABRICKS_TOKEN", SECRET)
+    server.script("e", reply(200, chat()))
+    llm = keep(Louder("e", host=server.host, token=SECRET))
+    llm._volume = 2
+    llm = keep(moved(llm))
+    assert (llm._volume, llm._shout("a")) == (2, "e: A")
+    use(llm)
