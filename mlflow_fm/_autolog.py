@@ -45,5 +45,6 @@ def autolog(
         _stops.append(mend_async_streams())
 
 
-def _begin(call: ObservedCall, recording: Recording) -> CallSpan:
-    return CallSpan(call, recording)
+def _begin(call: ObservedCall, recording: Recording) -> CallSpan | None:
+    span = CallSpan(call, recording)
+    return span if span.is_recorded else None  # nothing is asked for a call that is switched off, or no sample

@@ -81,14 +81,15 @@ def before_end(span: Any, tell: Callable[[], None]) -> None:
     When a stream is left early, the frameworks end their span first and the stream after it, so that who looks on at
     the stream comes too late. MLflow's processors of spans are the user's to configure; the span itself is at hand.
     """
+    ended = span.end  # the class's own, or what somebody else has put there
 
     def end(*args: Any, **kwargs: Any) -> None:
-        del span.end  # the class's own is there again
+        vars(span).pop("end", None)  # it may be ended twice, and by several threads
         try:
             tell()
         except Exception:
             logging.getLogger(__name__).debug("a span ends without what was known of its call", exc_info=True)
-        span.end(*args, **kwargs)
+        ended(*args, **kwargs)
 
     span.end = end
 

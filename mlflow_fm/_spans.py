@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlflow.entities import SpanEvent, SpanStatus, SpanStatusCode
+from mlflow.entities import NoOpSpan, SpanEvent, SpanStatus, SpanStatusCode
 from mlflow.tracing.fluent import start_span_no_context
 
 from fm_client import APIError, CallObserver, EmbeddingResponse, ObservedCall, Usage, catalog
@@ -76,6 +76,11 @@ class CallSpan(CallObserver):
             if call.stream or self._span.get_attribute(_FORMAT) == "llamaindex":  # each of them has one call only
                 before_end(self._span, self._complete)
         self._began = time.perf_counter()  # not before: MLflow's first span takes it half a second of imports
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether anybody will see it: MLflow's tracing may be switched off, or take samples."""
+        return not isinstance(self._span, NoOpSpan)
 
     def sent(self, endpoint: str, failure: APIError | None) -> None:
         """Note an attempt that is not the first one."""

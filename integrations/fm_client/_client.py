@@ -164,7 +164,8 @@ class Client(BaseClient):
         return None
 
     def _begin(self, flow: Flow[None]) -> None:
-        beside(partial(self._run, flow))
+        if not beside(partial(self._run, flow)):
+            flow.close()  # so that nobody waits for it
 
 
 class AsyncClient(BaseClient):
@@ -320,7 +321,12 @@ class AsyncClient(BaseClient):
 
         task = asyncio.ensure_future(self._run(flow))
         self._asides.add(task)  # an event loop by itself would forget it
-        task.add_done_callback(self._asides.discard)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: Future[None]) -> None:
+        self._asides.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody else asks for it, which asyncio would complain of
 
 
 async def _cancelled(tasks: set[Future[None]]) -> None:

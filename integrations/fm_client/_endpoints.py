@@ -6,6 +6,7 @@ The verbs are flows; `Endpoints` and `AsyncEndpoints` hand them to the driver of
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Mapping
+from contextlib import suppress
 from typing import Protocol, TypeVar, Unpack
 
 from . import _endpoint_flows as flows
@@ -18,7 +19,7 @@ from ._endpoint_scale import ScaleSpec
 from ._endpoint_settings import Gateway, Grants, RateLimits
 from ._endpoint_wait import wait_for_endpoint
 from ._known import LOOK_SECONDS, route_told
-from ._routes import Route
+from ._routes import Route, endpoint_path
 from ._waiting import WaitOptions
 from ._wire import Flow
 from .types import (
@@ -83,7 +84,10 @@ class Endpoints:
 
             client.endpoints.route("databricks-gte-large-en")  # Route.HOSTED
         """
-        return self._run(route_told(self._context, name, within))
+        endpoint_path(name)  # a name that none can have is no failure of asking
+        with suppress(Exception):  # a token function, or a transport of the caller's, may raise anything
+            return self._run(route_told(self._context, name, within))
+        return None
 
     def create(self, name: str, *, wait: bool | WaitOptions = False, **spec: Unpack[EndpointSpec]) -> Endpoint:
         """Create an endpoint that serves one of `external_model`, `entity_name`, `served_entities` or `config`.
@@ -219,7 +223,10 @@ class AsyncEndpoints:
 
             await client.endpoints.route("databricks-gte-large-en")  # Route.HOSTED
         """
-        return await self._run(route_told(self._context, name, within))
+        endpoint_path(name)  # a name that none can have is no failure of asking
+        with suppress(Exception):  # a token function, or a transport of the caller's, may raise anything
+            return await self._run(route_told(self._context, name, within))
+        return None
 
     async def create(self, name: str, *, wait: bool | WaitOptions = False, **spec: Unpack[EndpointSpec]) -> Endpoint:
         """Create an endpoint that serves one of `external_model`, `entity_name`, `served_entities` or `config`.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from . import _catalog as catalog
 from ._bounded import make_room
@@ -26,7 +28,7 @@ PAUSE_SECONDS = 60.0
 TURN_SECONDS = 0.02
 """Seconds after which a call sees whether another one has the answer."""
 GRACE_SECONDS = 1.0
-"""How much later than that a look is over at the latest; one that is not was begun in the process that was forked."""
+"""How much later than that a look is over at the latest; one that is not was begun in a loop that does not run."""
 
 
 @dataclass(slots=True)
@@ -36,6 +38,11 @@ class _Look:
     until: float
     route: Route | None = None
     pending: bool = True
+    process: int = field(default_factory=os.getpid)
+
+    def holds(self, now: float) -> bool:
+        """Whether it counts: not for ever, and what is pending goes on in the process that was forked, and not here."""
+        return now < self.until and not (self.pending and self.process != os.getpid())
 
 
 _looks: dict[tuple[str, str], _Look] = {}
@@ -66,39 +73,60 @@ def forget(context: Context, name: str) -> None:
 
 
 class Looks:
-    """Whose models the endpoints of one call serve: asked while it goes on, so that it takes no longer for that."""
+    """Whose models the endpoints of one call serve: asked while it goes on, so that it takes no longer for that.
+
+    The call itself never asks, but waits for who does: what a token function or a transport may raise is no failure of
+    a call that has its answer.
+    """
 
     def __init__(self, context: Context, total: float | None) -> None:
         self._context = context
         self._end = math.inf if total is None else context.clock() + total
         self._until: dict[str, float] = {}
+        self._asides: dict[str, Flow[None]] = {}
 
     def beside(self, name: str) -> Beside | None:
         """What asks an endpoint of which that is not known; None if it is, or is being asked, or did not say."""
-        context, now = self._context, self._context.clock()
-        look = _current((context.settings.host, name), now)
+        now = self._context.clock()
+        look = self._look(name)
         answered = look is not None and not look.pending
-        if name in self._until or answered or is_told(context.settings.host, name):
+        if name in self._until or answered or is_told(self._context.settings.host, name):
             return None
         self._until[name] = min(now + LOOK_SECONDS, self._end)
-        return None if look else Beside(_quietly(route_told(context, name)))
+        if look is not None:
+            return None
+        self._asides[name] = aside = _aside(self._context, name)
+        return Beside(aside)
 
     def end(self, name: str) -> Flow[None]:
         """Wait for what an endpoint says, for as long as it may still take."""
-        left = self._until.get(name, 0.0) - self._context.clock()
-        if left > 0.0:
-            yield from _quietly(route_told(self._context, name, left))
+        until = self._until.get(name, 0.0)
+        while self._is_asked(name) and (left := until - self._context.clock()) > 0.0:
+            yield Pause(min(TURN_SECONDS, left))
+
+    def _is_asked(self, name: str) -> bool:
+        aside, look = self._asides.get(name), self._look(name)
+        if look is not None:
+            return look.pending
+        return aside is not None and inspect.getgeneratorstate(aside) != inspect.GEN_CLOSED
+
+    def _look(self, name: str) -> _Look | None:
+        return _current((self._context.settings.host, name), self._context.clock())
 
 
-def _quietly(look: Flow[Route | None]) -> Flow[None]:
-    """Without its failures, also those of a function that is to give the token: the call itself will tell them."""
+def _aside(context: Context, name: str) -> Flow[None]:
+    """Ask, without its failures: those of a token or a network the call itself will tell.
+
+    The call goes first: it is to have the connection that is idle, and the only one where there are no more.
+    """
+    yield Pause(TURN_SECONDS)
     with suppress(Exception):
-        yield from look
+        yield from route_told(context, name)
 
 
 def _current(key: tuple[str, str], now: float) -> _Look | None:
     look = _looks.get(key)
-    if look is not None and look.until <= now:
+    if look is not None and not look.holds(now):
         _looks.pop(key, None)
         return None
     return look

@@ -204,10 +204,7 @@ def noted(watch: _Watch | None, flow: Flow[T]) -> Flow[T]:
 
 def _watched(call: ObservedCall, flow: Flow[T], looks: Callable[[], Looks] | None) -> Flow[T]:
     with observing(call, looks) as watch:
-        result = yield from noted(watch, flow)
-        if watch is not None:
-            watch.answer = result
-        return result
+        return (yield from noted(watch, flow))
 
 
 def _noted(watch: _Watch, flow: Flow[T]) -> Flow[T]:
@@ -218,6 +215,8 @@ def _noted(watch: _Watch, flow: Flow[T]) -> Flow[T]:
         raise
     finally:
         flow.close()
+    if result is not None:
+        watch.answer = result  # before the waiting, in which the call may be cancelled
     yield from watch.looked()
     return result
 

@@ -46,10 +46,18 @@ def in_threads(jobs: Sequence[Callable[[], object]], limit: int) -> None:
         raise failure
 
 
-def beside(job: Callable[[], object]) -> None:
-    """Do `job`, which raises nothing, in a thread that nobody waits for; not at all if there can be none."""
-    with suppress(RuntimeError):  # the interpreter is at its end, or the system has no more of them
-        Thread(target=copy_context().run, args=(job,), name="fm-look", daemon=True).start()
+def beside(job: Callable[[], object]) -> bool:
+    """Do `job` in a thread that nobody waits for, and to whom nobody listens; False if there can be none."""
+
+    def work() -> None:
+        with suppress(Exception):
+            job()
+
+    try:
+        Thread(target=copy_context().run, args=(work,), name="fm-look", daemon=True).start()
+    except RuntimeError:  # the interpreter is at its end, or the system has no more of them
+        return False
+    return True
 
 
 class Shared(Generic[T]):

@@ -138,7 +138,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """Begin `flow` and go on at once. It is short, and raises nothing: nobody waits for it."""
+    """Begin `flow` and go on at once. It is short, and what it raises is passed over: nobody waits for it."""
 
     flow: Flow[None] = field(repr=False, compare=False)
 

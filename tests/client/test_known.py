@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import pytest
 from stage import Answer, Stage, described, finish, reply
@@ -111,3 +112,12 @@ def test_a_name_that_no_endpoint_can_have_is_refused() -> None:
     stage = Stage(DESCRIBED)
     with pytest.raises(InvalidRequestError, match="endpoint name"):
         Endpoints(stage.run, stage.context).route("../secret")
+
+
+def test_what_a_token_function_raises_is_no_route_and_no_failure(connect: Any, name: str) -> None:
+    """LangChain's models ask when they have their answer, which must not be lost."""
+
+    def fails() -> str:
+        raise ValueError("no token")
+
+    assert connect("https://example.test", fails).call("endpoints.route", name) is None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
 import subprocess
 import sys
 import threading
@@ -11,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from typing import Any
 
+import httpx
 import pytest
 from fault_server import (
     DONE,
@@ -31,8 +34,8 @@ from stage import described as told
 from stage import reply as answered
 from timing import HELD, SOON, eventually
 
-from fm_client import AsyncClient, BadRequestError, CallObserver, ObservedCall, Timeout, observe
-from fm_client._known import LOOK_SECONDS, Looks
+from fm_client import AsyncClient, BadRequestError, CallObserver, Client, ObservedCall, Timeout, observe
+from fm_client._known import LOOK_SECONDS, TURN_SECONDS, Looks
 from fm_client._wire import Beside, Done, Pause, step
 
 HOSTED = "databricks-meta-llama-3-3-70b-instruct"
@@ -51,9 +54,10 @@ class Named(CallObserver):
     def __init__(self, call: ObservedCall) -> None:
         self.call = call
         self.provider: str | None = "it is not over"
+        self.answer: Any = None
 
     def ended(self, answer: Any, error: BaseException | None) -> None:
-        served = getattr(answer, "served_model", None)
+        self.answer, served = answer, getattr(answer, "served_model", None)
         self.provider = self.call.provider(getattr(answer, "endpoint", None) or self.call.models[-1], served)
 
 
@@ -237,12 +241,51 @@ def test_an_endpoint_that_does_not_say_changes_nothing_and_is_asked_no_more(
     fm: Any, server: FaultServer, seen: list[Named], way: str, refusal: Answer
 ) -> None:
     answer, ask = WAYS[way]
-    server.script("ep", answer)
+    server.script("ep", delayed(3 * TURN_SECONDS, answer))  # else the look has its connection, which may be stale
     server.script(PATH, refusal)
     ask(fm)
     ask(fm)
     assert [None, None] == [call.provider for call in seen]
     assert 1 == looks(server)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 3 * TURN_SECONDS])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_asking_raises_is_no_failure_of_the_call(
+    connect: Any, server: FaultServer, seen: list[Named], way: str, seconds: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It goes through what the caller gives, which may raise anything."""
+    tokens = ["token-for-tests"]
+    answer, ask = WAYS[way]
+    server.script("ep", delayed(seconds, answer))
+    ask(connect(server.host, tokens.pop))
+    gc.collect()
+    assert (None, 0, []) == (seen[0].provider, looks(server), caplog.records)
+
+
+@pytest.mark.parametrize("way", ["chat", "complete", "embed"])
+def test_a_call_has_the_only_connection_first(connect: Any, server: FaultServer, seen: list[Named], way: str) -> None:
+    answer, ask = WAYS[way]
+    server.script("ep", answer)
+    server.script(PATH, delayed(0.5, external(a="openai")))
+    is_sync = isinstance(connect(server.host).client, Client)
+    limits = httpx.Limits(max_connections=1)
+    http = httpx.Client(limits=limits) if is_sync else httpx.AsyncClient(limits=limits)
+    fm = connect(server.host, http_client=http, timeout=Timeout(pool=0.2))
+    ask(fm)
+    fm._finish(http.close() if isinstance(http, httpx.Client) else http.aclose())
+    assert "openai" == seen[0].provider
+
+
+async def test_an_answer_that_was_there_when_the_call_was_cancelled_is_told(
+    server: FaultServer, seen: list[Named]
+) -> None:
+    server.script("ep", reply(200, chat(), **{"served-model-name": "a"}))
+    server.script(PATH, silence(HELD))
+    async with AsyncClient(server.host, "token-for-tests") as fm:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(fm.chat("ep", "Hi"), LOOK_SECONDS / 2)
+    assert "hello" == seen[0].answer.text
 
 
 @pytest.mark.parametrize("way", ["chat", "embed", "stream_chat"])
@@ -286,6 +329,7 @@ def test_one_call_asks_and_another_waits_for_what_it_says() -> None:
     first, second = Looks(stage.context, None), Looks(stage.context, None)
     aside = first.beside("ep")
     assert isinstance(aside, Beside)
+    assert isinstance(step(aside.flow), Pause), "the call goes first"
     step(aside.flow)  # it asks
     assert second.beside("ep") is None is first.beside("ep")
     assert isinstance(step(second.end("ep")), Pause)
@@ -293,11 +337,36 @@ def test_one_call_asks_and_another_waits_for_what_it_says() -> None:
     assert isinstance(step(first.end("ep")), Done), "there is no time left to wait"
 
 
+def test_a_forked_child_asks_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage, parent = Stage(told(config={})), os.getpid()
+    aside = Looks(stage.context, None).beside("ep")
+    assert aside is not None
+    for _ in ("the call goes first", "it asks"):
+        step(aside.flow)
+    monkeypatch.setattr("os.getpid", lambda: parent + 1)
+    assert isinstance(Looks(stage.context, None).beside("ep"), Beside)
+
+
+def test_where_there_can_be_no_thread_nobody_waits_for_one(
+    server: FaultServer, seen: list[Named], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_more(**_: Any) -> Any:
+        raise RuntimeError("can't start new thread")
+
+    server.script("ep", reply(200, chat()))
+    monkeypatch.setattr("fm_client._threads.Thread", no_more)
+    began = time.monotonic()
+    Client(server.host, "token-for-tests").chat("ep", "Hi")
+    assert time.monotonic() - began < LOOK_SECONDS
+    assert seen[0].provider is None
+
+
 @pytest.mark.parametrize("failure", [ValueError("of a token function"), RuntimeError("of a driver")])
 def test_what_is_begun_beside_a_call_raises_nothing(failure: Exception) -> None:
     aside = Looks(Stage(answered({}, 500)).context, None).beside("ep")
     assert aside is not None
-    step(aside.flow)
+    for _ in ("the call goes first", "it asks"):
+        step(aside.flow)
     assert isinstance(step(aside.flow, failure=failure), Done)
 
 

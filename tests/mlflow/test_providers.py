@@ -19,7 +19,7 @@ from traces import HOLDS, Traces, finish, kept
 
 import mlflow_fm
 from fm_client import Client
-from mlflow_fm import FoundationModelDeploymentClient
+from mlflow_fm import FoundationModelDeploymentClient, _frameworks
 
 PROVIDER = "mlflow.llm.provider"
 TOKEN = "token-for-tests"
@@ -224,6 +224,29 @@ def test_nothing_is_asked_without_tracing_or_where_the_user_does_not_want_it(
     Client(server.host, TOKEN).endpoints.get("ep")
     CLIENT[kind](fm)
     assert "anthropic" == traces.all()[0].attributes[PROVIDER]
+
+
+def test_nothing_is_asked_while_mlflows_tracing_is_off(fm: Any, server: FaultServer, traces: Traces) -> None:
+    external(server, "chat")
+    mlflow.tracing.disable()
+    try:
+        assert "hello" == fm.chat("ep", "Hi").text
+    finally:
+        mlflow.tracing.enable()
+    assert 1 == len(server.seen)
+    fm.chat("ep", "Hi")
+    assert "anthropic" == traces.only().attributes[PROVIDER]
+
+
+def test_a_span_of_a_framework_may_be_ended_twice(traces: Traces) -> None:
+    told: list[str] = []
+    span = mlflow.start_span_no_context("around")
+    _frameworks.before_end(span, lambda: told.append("first"))
+    _frameworks.before_end(span, lambda: told.append("second"))
+    end = span.end
+    end()
+    end()
+    assert {"first", "second"} == set(told) and "end" not in vars(span)
 
 
 def test_a_framework_that_names_somebody_names_who_was_asked_where_nothing_is_known(
