@@ -321,12 +321,13 @@ class AsyncClient(BaseClient):
 
         task = asyncio.ensure_future(self._run(flow))
         self._asides.add(task)  # an event loop by itself would forget it
-        task.add_done_callback(self._over)
+        task.add_done_callback(partial(_pass_over, self._asides))
 
-    def _over(self, task: Future[None]) -> None:
-        self._asides.discard(task)
-        if not task.cancelled():
-            task.exception()  # nobody else asks for it, which asyncio would complain of
+
+def _pass_over(asides: set[Future[None]], task: Future[None]) -> None:
+    asides.discard(task)
+    if not task.cancelled():
+        task.exception()  # nobody else asks for it, which asyncio would complain of
 
 
 async def _cancelled(tasks: set[Future[None]]) -> None:
