@@ -193,7 +193,7 @@ def test_a_call_whose_texts_have_line_breaks_can_be_executed(
 def test_of_two_calls_with_one_id_the_one_that_was_cut_off_is_not_offered(
     cut: int, chat: Any, server: Any, drive: Any, merged: Any
 ) -> None:
-    texts = ['{"a": 1}', '{"path": "/tmp/a'][:: 1 if cut else -1]
+    texts = ['{"a": 1}', '{"city": "Par'][:: 1 if cut else -1]
     calls = [
         {"index": i, "id": "x", "type": "function", "function": {"name": f"tool_{i}", "arguments": text}}
         for i, text in enumerate(texts)
